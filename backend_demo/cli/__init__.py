@@ -1,0 +1,1 @@
+"""The command line: thin modules over stack, simulator and operations."""

@@ -1,0 +1,5 @@
+"""`bdemo demo`."""
+
+
+def demo() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`bdemo down`."""
+
+
+def down() -> None:
+    """To be written."""

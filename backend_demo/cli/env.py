@@ -1,0 +1,5 @@
+"""`bdemo env`."""
+
+
+def env() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`bdemo logs`."""
+
+
+def logs() -> None:
+    """To be written."""

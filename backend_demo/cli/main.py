@@ -1,0 +1,120 @@
+"""The root of `bdemo`: its commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from backend_demo import __version__
+from backend_demo.cli import demo, down, env, logs, migrate, query, run, simulate, status, tail, up, verify
+from backend_demo.errors import BdemoError
+
+app = typer.Typer(
+    name="bdemo",
+    help="A real-time IoT backend on this machine: sensors, MQTT, Kafka, Faust, PostgreSQL, REST.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bdemo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+STACK = "The stack"
+DATA = "Data"
+DEVELOP = "Develop"
+
+app.command("demo", rich_help_panel=STACK)(demo.demo)
+app.command("up", rich_help_panel=STACK)(up.up)
+app.command("down", rich_help_panel=STACK)(down.down)
+app.command("status", rich_help_panel=STACK)(status.status)
+app.command("logs", rich_help_panel=STACK)(logs.logs)
+app.command("simulate", rich_help_panel=DATA)(simulate.simulate)
+app.add_typer(tail.app, name="tail", rich_help_panel=DATA)
+app.add_typer(query.app, name="query", rich_help_panel=DATA)
+app.command("verify", rich_help_panel=DATA)(verify.verify)
+app.command("run", rich_help_panel=DEVELOP)(run.run)
+app.command("env", rich_help_panel=DEVELOP)(env.env)
+app.command("migrate", rich_help_panel=DEVELOP)(migrate.migrate)
+
+
+class _Terminated(BaseException):
+    """SIGTERM: unwinds the command, so that it cleans up."""
+
+
+def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def main() -> NoReturn:
+    """Runs one command and ends the process with its exit code."""
+    debug = "--debug" in sys.argv[1:]
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    code = 1
+    try:
+        # outside standalone mode a typer.Exit comes back as its code
+        result = app(standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except BdemoError as problem:
+        if debug:
+            raise
+        _print_error(problem.message, problem.hint)
+        code = problem.exit_code
+    except typer.TyperException as problem:
+        code = _usage_error(problem)
+    except (KeyboardInterrupt, typer.Abort):
+        print(file=sys.stderr)
+        code = 130
+    except _Terminated:
+        code = 143
+    except BrokenPipeError:
+        # the reader (`| head`) has what it wanted; without this, Python complains once more while it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as problem:
+        if debug:
+            raise
+        _print_error(f"{type(problem).__name__}: {problem}", "this is a bug in bdemo; run again with: bdemo --debug ...")
+    sys.exit(code)
+
+
+def _usage_error(problem: typer.TyperException) -> int:
+    """A wrong command line, told as `error:` and `hint:`; without arguments, the help itself."""
+    context = getattr(problem, "ctx", None)
+    message = getattr(problem, "format_message", lambda: str(problem))()
+    if not message:  # no arguments at all: the help has been printed already
+        return 2
+    command = context.command_path if context is not None else "bdemo"
+    _print_error(message[:1].lower() + message[1:].rstrip("."), f"see {command} --help")
+    return int(getattr(problem, "exit_code", 2))
+
+
+def _print_error(message: str, hint: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), message))
+    if hint:
+        console.print(Text.assemble(("hint: ", "cyan"), hint))

@@ -1,0 +1,5 @@
+"""`bdemo migrate`."""
+
+
+def migrate() -> None:
+    """To be written."""

@@ -1,0 +1,43 @@
+"""Options that several commands share, and the settings made from them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from backend_demo.settings import Settings
+    from backend_demo.stack.state import MqttUser
+
+StateDir = Annotated[
+    Path | None,
+    typer.Option("--state-dir", help="The stack's directory.  [env: BDEMO_STATE_DIR]", show_default=False),
+]
+
+
+class Output(StrEnum):
+    """How data is printed."""
+
+    table = "table"
+    json = "json"
+
+
+OutputFormat = Annotated[Output, typer.Option("--output", "-o", help="How the result is printed.")]
+
+
+def settings(**flags: Any) -> Settings:
+    """The settings with these flags above all other sources."""
+    from backend_demo.settings import load
+
+    return load(**flags)
+
+
+def attached(state_dir: Path | None, *, mqtt: MqttUser = "sensor") -> Settings:
+    """The settings of the stack that runs in the state directory. Raises NoStack."""
+    from backend_demo.stack.state import StateDirectory
+
+    base = settings(state_dir=state_dir)
+    return StateDirectory(base.state_dir).attached(base, mqtt=mqtt)

@@ -1,0 +1,5 @@
+"""`bdemo run`."""
+
+
+def run() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`bdemo simulate`."""
+
+
+def simulate() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`bdemo status`."""
+
+
+def status() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`bdemo up`."""
+
+
+def up() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`bdemo verify`."""
+
+
+def verify() -> None:
+    """To be written."""

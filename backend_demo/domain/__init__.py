@@ -1,0 +1,1 @@
+"""What is true without any service: readings, topics, averages, verdicts. No I/O, no clock, no logging."""

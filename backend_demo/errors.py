@@ -1,0 +1,102 @@
+"""Every error that `bdemo` tells its user: a code for programs, an exit code for shells, a hint for people."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BdemoError(Exception):
+    """Something that the user can understand and act on; printed as `error:` and `hint:`, never as a traceback."""
+
+    code = "unexpected"
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(BdemoError):
+    """An option or argument is out of its bounds."""
+
+    code, exit_code = "usage", 2
+
+
+class ConfigurationInvalid(BdemoError):
+    """A setting, a configuration file or an environment variable cannot be used."""
+
+    code, exit_code = "configuration_invalid", 3
+
+
+class PrerequisiteMissing(BdemoError):
+    """The machine lacks something that cannot be fetched, or a download failed."""
+
+    code, exit_code = "prerequisite_missing", 4
+
+
+class ServiceFailed(BdemoError):
+    """A service failed, is unhealthy, or cannot be reached."""
+
+    code, exit_code = "service_failed", 5
+
+
+class ResourceInUse(BdemoError):
+    """A lock, a directory or a service slot belongs to another process."""
+
+    code, exit_code = "in_use", 6
+
+
+class PortInUse(ResourceInUse):
+    """Another process listens on a port that a service needs."""
+
+    code = "port_in_use"
+
+    def __init__(self, port: int, service: str, owner: str) -> None:
+        super().__init__(
+            f"port {port} of {service} is taken by {owner}", hint="stop it, or run: bdemo up --any-port"
+        )
+
+
+class NoStack(BdemoError):
+    """No stack runs in the state directory."""
+
+    code, exit_code = "no_stack", 7
+
+    def __init__(self, state_dir: object) -> None:
+        super().__init__(f"no stack runs in {state_dir}", hint="start it with: bdemo up")
+
+
+class VerificationFailed(BdemoError):
+    """Readings were lost, counted twice, altered or invented, or an average is wrong."""
+
+    code, exit_code = "verification_failed", 8
+
+
+class UnknownName(BdemoError):
+    """A service, topic or sensor that does not exist; the hint names the nearest ones."""
+
+    code, exit_code = "unknown_name", 9
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown {kind} {name!r}", hint=suggest(name, known))
+
+
+class TimedOut(BdemoError):
+    """Something did not become true in the time given."""
+
+    code, exit_code = "timed_out", 17
+
+
+class ServiceEnded(BdemoError):
+    """A service ended while it was waited for."""
+
+    code, exit_code = "service_ended", 18
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint with the names nearest to `name`, or all of them when none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(names)}"

@@ -1,0 +1,1 @@
+"""What one does to a running stack, through its addresses only."""

@@ -1,0 +1,219 @@
+"""Every setting, once: default, bounds, unit and meaning; flag > BDEMO_ environment > bdemo.toml > the original's .env > default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from backend_demo.errors import ConfigurationInvalid, suggest
+
+ENV_PREFIX = "BDEMO_"
+CONFIG_FILE = "bdemo.toml"
+
+
+
+def _port(default: int, description: str) -> Any:
+    return Field(default, ge=1, le=65535, description=description)
+
+
+class Settings(BaseSettings):
+    """What every part is told. Built at the entry points and passed down; nothing else reads the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    # -- the stack
+    state_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_state_dir("bdemo")),
+        description="Directory with all state of one stack: data, logs, secrets, addresses.",
+    )
+    stack: Literal["embedded", "compose"] = Field(
+        "embedded", description="Run the servers as child processes or as containers."
+    )
+    port_offset: int = Field(0, ge=0, le=50000, description="Added to every port of the stack.")
+    up_timeout_s: float = Field(120, gt=0, description="Seconds in which a started stack must be ready.")
+    kafka_heap_mb: int = Field(512, ge=128, description="Heap of the embedded Kafka, MiB.")
+
+    # -- where the servers are (set by the stack, or by hand for services that run alone)
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port].")
+    kafka_port: int = _port(9092, "Port of the stack's Kafka.")
+    kafka_controller_port: int = _port(9093, "Port of the stack's Kafka controller.")
+    postgres_dsn: str = Field(
+        "postgresql://bdemo@127.0.0.1:5432/temperature", repr=False, description="PostgreSQL connection URL."
+    )
+    postgres_port: int = _port(5432, "Port of the stack's PostgreSQL.")
+    mqtt_host: str = Field("127.0.0.1", description="Host of the MQTT broker.")
+    mqtt_port: int = _port(1883, "Port of the MQTT broker.")
+    mqtt_username: str = Field("", description="MQTT user name; empty: connect without one.")
+    mqtt_password: str = Field("", repr=False, description="MQTT password.")
+    nats_port: int = _port(4222, "Client port of NATS, the stack's MQTT broker.")
+
+    # -- gateway and metrics
+    gateway_host: str = Field("127.0.0.1", description="Address on which the gateway listens.")
+    gateway_port: int = _port(8007, "Port of the REST gateway.")
+    gateway_url: str = Field("http://127.0.0.1:8007", description="Where clients reach the gateway.")
+    stats_host: str = Field("127.0.0.1", description="Address on which every service serves /metrics.")
+    bridge_stats_port: int = _port(7001, "Port of the bridge's metrics.")
+    collection_stats_port: int = _port(7002, "Port of the collection's metrics.")
+    processing_stats_port: int = _port(7003, "Port of the processing's metrics.")
+    aggregation_stats_port: int = _port(7004, "Port of the aggregation's metrics.")
+    loader_stats_port: int = _port(7005, "Port of the loader's metrics.")
+    gateway_stats_port: int = _port(7006, "Port of the gateway's metrics.")
+
+    # -- the pipeline
+    mqtt_filters: tuple[str, ...] = Field(
+        ("sensors/#", "/#"), min_length=1, description="MQTT topic filters that the bridge subscribes to."
+    )
+    max_payload_bytes: int = Field(16_384, ge=64, le=65_536, description="Largest MQTT payload taken, bytes.")
+    bridge_in_flight: int = Field(1000, ge=1, le=60_000, description="MQTT messages held until Kafka acknowledges.")
+    value_min: float = Field(-100.0, allow_inf_nan=False, description="Lowest plausible value, degrees Celsius.")
+    value_max: float = Field(200.0, allow_inf_nan=False, description="Highest plausible value, degrees Celsius.")
+    future_tolerance_s: float = Field(
+        60.0, ge=0, le=86_400, description="How far a reading's time may lie ahead of now, seconds."
+    )
+    aggregation_window: int = Field(10, ge=1, le=1000, description="Readings in an average.")
+    aggregation_lateness: int = Field(
+        16, ge=0, le=10_000, description="Readings beyond the window that a late one may come behind and still be averaged from state."
+    )
+    consumer_group_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="Put before every Kafka consumer group id."
+    )
+    watchdog_s: float = Field(
+        30, gt=0, description="Seconds without progress, with lag and Kafka up, after which a service restarts itself."
+    )
+
+    # -- logs and tests
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    failpoint: str = Field("", description="Tests only: name of the point at which a service kills itself.")
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _bootstrap(cls, value: str) -> str:
+        for server in value.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+                raise ValueError(f"{server.strip()!r} is not host:port")
+        return value
+
+    @field_validator("postgres_dsn")
+    @classmethod
+    def _dsn(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("a PostgreSQL URL begins with postgresql://")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, ConfigFileSource(settings_cls), OriginalEnvSource(settings_cls)
+
+    def stats_port(self, service: str) -> int:
+        """The metrics port of a service of ours, by its name."""
+        return int(getattr(self, f"{service}_stats_port"))
+
+
+#: The original's `.env` names that have a meaning here.
+ORIGINAL_NAMES = {
+    "KAFKA_HOST_PORT": "kafka_port",
+    "PG_HOST_PORT": "postgres_port",
+    "MQTT_PROXY_HOST_PORT": "mqtt_port",
+    "MQTT_BROKER_HOST_PORT": "mqtt_port",
+    "GATEWAY_HOST_PORT": "gateway_port",
+    "COLLECTION_STATS_HOST_PORT": "collection_stats_port",
+    "PROCESSING_STATS_HOST_PORT": "processing_stats_port",
+    "AGGREGATION_STATS_HOST_PORT": "aggregation_stats_port",
+    "LOAD_STATS_HOST_PORT": "loader_stats_port",
+    "GATEWAY_STATS_HOST_PORT": "gateway_stats_port",
+}
+
+
+class _MappingSource(PydanticBaseSettingsSource):
+    """A source that is a whole mapping, not one field at a time."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        raise NotImplementedError  # pragma: no cover - each source below says what it reads
+
+
+class ConfigFileSource(_MappingSource):
+    """The nearest `bdemo.toml`, in the working directory or above it."""
+
+    def __call__(self) -> dict[str, Any]:
+        path = find_upward(CONFIG_FILE)
+        return read_config_file(path) if path else {}
+
+
+class OriginalEnvSource(_MappingSource):
+    """The original's names, from the environment or from `.env` in the working directory."""
+
+    def __call__(self) -> dict[str, Any]:
+        values = {**read_env_file(Path(".env")), **os.environ}
+        return {field: values[name] for name, field in ORIGINAL_NAMES.items() if values.get(name)}
+
+
+def find_upward(name: str) -> Path | None:
+    """The nearest file of that name in the working directory or above it."""
+    here = Path.cwd()
+    return next((folder / name for folder in (here, *here.parents) if (folder / name).exists()), None)
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Settings of one `bdemo.toml`. Raises ConfigurationInvalid: unreadable, no TOML, unknown key, open secrets."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        values = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationInvalid(f"cannot read {path}: {problem}", hint="make it a readable UTF-8 file") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigurationInvalid(f"{path} is not TOML: {problem}", hint="mend that line") from problem
+    for key in values:
+        if key not in Settings.model_fields:
+            raise ConfigurationInvalid(
+                f"{path}: unknown setting {key!r}", hint=suggest(key, Settings.model_fields)
+            )
+    if {"mqtt_password", "postgres_dsn"} & values.keys() and path.stat().st_mode & 0o022:
+        raise ConfigurationInvalid(f"{path} holds secrets and others may write it", hint=f"run: chmod 600 {path}")
+    return values
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """NAME=value lines of an env file; nothing when there is none."""
+    if not path.is_file():
+        return {}
+    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+    pairs = (line.removeprefix("export ").partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("'\"") for name, _, value in pairs}
+
+
+def load(**flags: Any) -> Settings:
+    """The settings, `flags` (those that are not None) above all other sources. Raises ConfigurationInvalid."""
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX) and name[len(ENV_PREFIX) :].lower() not in Settings.model_fields:
+            known = [ENV_PREFIX + field.upper() for field in Settings.model_fields]
+            raise ConfigurationInvalid(f"unknown setting {name} in the environment", hint=suggest(name, known))
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ConfigurationInvalid(
+            f"setting {field}: {first['msg'].lower()}", hint=f"set it with {ENV_PREFIX}{field.upper()} or in {CONFIG_FILE}"
+        ) from problem
+    except Exception as problem:
+        # pydantic-settings wraps what a source cannot parse (a list that is no JSON) in its own SettingsError
+        if isinstance(problem, ConfigurationInvalid):
+            raise
+        raise ConfigurationInvalid(str(problem), hint="see docs/settings.md for each setting's form") from problem

@@ -1,0 +1,1 @@
+"""The services and servers of one state directory, up and down."""

@@ -1,0 +1,1 @@
+"""The embedded servers: how each is fetched, configured and started."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: the tables, their migrations, writing batches and reading ranges."""
