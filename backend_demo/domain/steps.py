@@ -1,0 +1,209 @@
+"""What each Faust stage does to a batch of records. Pure: records in, records and dead letters out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from backend_demo.domain import topics
+from backend_demo.domain.average import Unchanged, Window
+from backend_demo.domain.dead_letter import DeadLetter
+from backend_demo.domain.reading import (
+    Aggregate,
+    Reading,
+    Rejected,
+    check_key,
+    decode_payload,
+    decode_reading,
+    encode,
+)
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Record(Protocol):
+    """A Kafka record, as far as a step looks at it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+Partitions = Mapping[int, Iterable[Record]]
+"""Records of one topic, by partition, each in the order of its offsets."""
+
+
+@dataclass
+class Outcome:
+    """What a step makes of a batch. `produced`: (key, value) of the stage's topic, by partition."""
+
+    produced: dict[int, list[tuple[bytes, bytes]]] = field(default_factory=lambda: defaultdict(list))
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    received: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    """What else is worth counting: `duplicate`, `conflict`, `late`, `repair`."""
+
+    @property
+    def sent(self) -> int:
+        """Records for the stage's topic."""
+        return sum(map(len, self.produced.values()))
+
+
+class Collect:
+    """`sensor-data` -> `src-data`: payloads become readings, keyed by sensor.
+
+    `partition_of` is the producer's partitioner; what it says is remembered for each MQTT topic.
+    """
+
+    def __init__(self, partition_of: Callable[[bytes], int], *, future_tolerance_s: float) -> None:
+        self._partition_of = partition_of
+        self._tolerance_s = future_tolerance_s
+        self._known: dict[bytes, tuple[int, bytes, int]] = {}
+
+    def __call__(self, partitions: Partitions, now: float) -> Outcome:
+        out = Outcome()
+        for partition, records in partitions.items():
+            for record in records:
+                out.received += 1
+                key, raw = record.key, record.value
+                sensor = self._sensor(key)
+                if sensor is None or raw is None:
+                    reason, detail = _unusable(key, raw)
+                    found: Iterable[Reading | Rejected] = (Rejected(reason, detail, raw or b""),)
+                else:
+                    found = decode_payload(sensor[0], raw, now=now, future_tolerance_s=self._tolerance_s)
+                for reading in found:
+                    if isinstance(reading, Reading):
+                        assert sensor is not None
+                        out.produced[sensor[2]].append((sensor[1], encode(reading)))
+                    else:
+                        out.dead_letters.append(
+                            _dead_letter("collection", reading, record, topics.SENSOR_DATA, partition)
+                        )
+        return out
+
+    def _sensor(self, key: bytes | None) -> tuple[int, bytes, int] | None:
+        """Number, record key and partition of the sensor that an MQTT topic names."""
+        if key is None:
+            return None
+        known = self._known.get(key)
+        if known is None:
+            number = topics.sensor_of(key.decode(errors="replace"))
+            if number is None:
+                return None
+            out_key = b"%d" % number
+            known = self._known[key] = (number, out_key, self._partition_of(out_key))
+            if len(self._known) > 1_000_000:  # a flood of invented sensors must not fill the memory
+                self._known = {key: known}
+        return known
+
+
+def _unusable(key: bytes | None, raw: bytes | None) -> tuple[str, str]:
+    if key is None:
+        return "key", "no key"
+    if raw is None:
+        return "empty", "no value"
+    return "topic", f"no sensor in {key[:200].decode(errors='replace')!r}"
+
+
+class Process:
+    """`src-data` -> `processed-data`: plausible readings go on, byte for byte."""
+
+    def __init__(self, *, value_min: float, value_max: float) -> None:
+        self._low, self._high = value_min, value_max
+
+    def __call__(self, partitions: Partitions) -> Outcome:
+        out = Outcome()
+        low, high = self._low, self._high
+        for partition, records in partitions.items():
+            forward = out.produced[partition].append
+            for record in records:
+                out.received += 1
+                reading = _read(record)
+                if isinstance(reading, Reading) and not low <= reading.value <= high:
+                    reading = Rejected("range", f"{reading.value} is not in {low} to {high}", record.value or b"")
+                if isinstance(reading, Reading):
+                    forward((record.key, record.value))  # type: ignore[arg-type]  # a reading has both
+                else:
+                    out.dead_letters.append(_dead_letter("processing", reading, record, topics.SRC_DATA, partition))
+        return out
+
+
+class Average:
+    """`processed-data` -> `aggregated-data`: one average a reading, and those that a late reading changes.
+
+    `windows`: the state, by partition and sensor. A record at or below its window's offset was applied before.
+    """
+
+    def __init__(self, *, window: int, lateness: int) -> None:
+        self._window, self._capacity = window, window + lateness
+        self.windows: dict[int, dict[int, Window]] = defaultdict(dict)
+        self.changed: dict[int, set[int]] = defaultdict(set)
+        """Sensors whose window is newer than its copy on `aggregation-state`, by partition."""
+
+    def __call__(self, partitions: Partitions) -> Outcome:
+        out = Outcome()
+        for partition, records in partitions.items():
+            windows, changed, produced = self.windows[partition], self.changed[partition], out.produced[partition]
+            for record in records:
+                out.received += 1
+                reading = _read(record)
+                if isinstance(reading, Rejected):
+                    out.dead_letters.append(
+                        _dead_letter("aggregation", reading, record, topics.PROCESSED_DATA, partition)
+                    )
+                    continue
+                window = windows.get(reading.sensor)
+                if window is None:
+                    window = windows[reading.sensor] = Window(times=[], values=[])
+                if record.offset <= window.offset:
+                    continue
+                self._apply(window, reading, record, produced, out.counts)
+                window.offset = record.offset
+                changed.add(reading.sensor)
+        return out
+
+    def _apply(
+        self, window: Window, reading: Reading, record: Record, produced: list[tuple[bytes, bytes]], counts: Counter[str]
+    ) -> None:
+        key: bytes = record.key  # type: ignore[assignment]  # checked with the reading
+        averages = window.insert(reading.timestamp, reading.value, window=self._window, capacity=self._capacity)
+        if averages is Unchanged.TOO_OLD:
+            counts["repair"] += 1
+            produced.append((key, encode(Aggregate(reading.sensor, reading.timestamp, repair=record.offset))))
+        elif isinstance(averages, Unchanged):
+            counts[averages.value] += 1
+        else:
+            counts["late"] += len(averages) > 1
+            for timestamp, value in averages:
+                produced.append((key, encode(Aggregate(reading.sensor, timestamp, value))))
+
+    def forget(self, partition: int) -> None:
+        """Drops the state of a partition that another aggregator owns now."""
+        self.windows.pop(partition, None)
+        self.changed.pop(partition, None)
+
+
+def _read(record: Record) -> Reading | Rejected:
+    """The reading in a record of `src-data` or a later topic."""
+    if record.value is None:
+        return Rejected("empty", "no value", b"")
+    try:
+        reading = decode_reading(record.value)
+    except UNREADABLE as problem:
+        return Rejected("json", str(problem)[:200], record.value)
+    if not check_key(reading, record.key):
+        return Rejected("key", f"key {record.key!r} is not sensor {reading.sensor}", record.value)
+    return reading
+
+
+def _dead_letter(stage: str, rejected: Rejected, record: Record, topic: str, partition: int) -> DeadLetter:
+    raw = None if record.value is None else rejected.raw
+    return DeadLetter(stage, rejected.reason, rejected.detail, raw, record.key, topic, partition, record.offset)

@@ -1,0 +1,35 @@
+"""The tables, as SQLAlchemy sees them; storage/migrations/ makes them."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Identity, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+
+def _readings(name: str) -> Table:
+    """A row a reading: sensor and time (epoch seconds, whole microseconds) are its identity."""
+    return Table(
+        name,
+        metadata,
+        Column("id", BigInteger, Identity(always=True), nullable=False),
+        Column("sensor_num", BigInteger, primary_key=True, autoincrement=False),
+        Column("timestamp", Double, primary_key=True),
+        Column("value", Double, nullable=False),
+    )
+
+
+temperature = _readings("temperature")
+"""Readings, in degrees Celsius."""
+
+average = _readings("average")
+"""For each reading, the mean of its sensor's newest ones up to it, rounded to 2 decimals."""
+
+fence = Table(
+    "fence",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+)
+"""How far each partition is loaded: moved in the transaction that inserts the rows, by compare-and-set."""
