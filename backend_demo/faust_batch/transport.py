@@ -1,0 +1,249 @@
+"""A Faust transport in which all that one poll returned, over all partitions, is one unit of work: a `Batch`.
+
+Faust's own transport hands over one message at a time, at about 240 us each. Here an agent gets whole batches:
+
+    app = faust.App("my-app", broker="kafka://127.0.0.1:9092", stream_wait_empty=False)
+    app.transport = Transport([URL("kafka://127.0.0.1:9092")], app)
+
+    @app.agent(app.topic("events", schema=BatchSchema()))
+    async def handle(stream):
+        async for batch in batches(stream):
+            ...            # batch.records: records by partition
+            batch.ack()    # last: a crash above repeats the batch, never loses it
+
+An agent must have a concurrency of 1, and its application no tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import faust
+import structlog
+from aiokafka import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from backend_demo.faust_batch.offsets import Delivery, OffsetTracker
+
+log = structlog.get_logger(__name__)
+
+#: Batches that are fetched and not yet handled: one in work, one ready behind it.
+IN_FLIGHT = 2
+
+
+class Record(Protocol):
+    """A Kafka record, as aiokafka hands it out."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class PartitionListener(Protocol):
+    """Is told when partitions come and go; what it awaits holds the rebalance up."""
+
+    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
+        """Before the first record is fetched. The offsets at which to begin, where not at the committed ones."""
+
+    async def revoked(self, partitions: frozenset[TP]) -> None:
+        """No batch is in work any more; what is acknowledged in here is still committed."""
+
+
+class Batch:
+    """The records of one poll, by partition and in the order of their offsets."""
+
+    __slots__ = ("_consumer", "_delivery", "records")
+
+    def __init__(self, records: Mapping[TP, Sequence[Record]], delivery: Delivery[TP], consumer: Consumer) -> None:
+        self.records = records
+        self._delivery = delivery
+        self._consumer = consumer
+
+    def __len__(self) -> int:
+        return sum(map(len, self.records.values()))
+
+    def ack(self) -> None:
+        """Everything that follows from this batch is durable: its offsets may be committed."""
+        self._consumer.offsets.acknowledge(self._delivery)
+
+    def in_work(self) -> _InWork:
+        """While an agent handles it."""
+        return _InWork(self._consumer)
+
+    @property
+    def stale(self) -> bool:
+        """Whether partitions have moved since: these records will be delivered again, here or elsewhere."""
+        return self._delivery.epoch != self._consumer.offsets.epoch
+
+
+async def batches(stream: Any) -> AsyncIterator[Batch]:
+    """The batches of an agent's stream. A batch counts as handled when the next one is asked for."""
+    async for event in stream.noack().events():
+        batch: Batch = event.value
+        if not batch.stale:
+            with batch.in_work():
+                yield batch
+
+
+class BatchSchema(faust.Schema):  # type: ignore[misc]
+    """Leaves a message as it is: its value is a Batch."""
+
+    def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
+        return None
+
+    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
+        return message.value
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, but for three things: what it delivers, what it commits, and who is asked at a rebalance."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.offsets: OffsetTracker[TP] = OffsetTracker()
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # -- delivery
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Faust's fetch loop: one message a poll, on one carrier partition."""
+        while not (self.should_stop or fetcher.should_stop):
+            room = self._room
+            await room.acquire()
+            delivered = False
+            try:
+                records, _ = await self._wait_next_records(timeout=1.0)
+                if records and self.flow_active:
+                    await self.callback(self._message(records))
+                    delivered = True
+                elif records:
+                    # Faust drops what arrives while partitions move; it is fetched again from the start position
+                    await self.perform_seek()
+            finally:
+                if not delivered:
+                    room.release()
+
+    def _message(self, records: Mapping[Any, Sequence[Record]]) -> ConsumerMessage:
+        by_partition = {TP(tp.topic, tp.partition): list(found) for tp, found in records.items()}
+        ends = {tp: found[-1].offset + 1 for tp, found in by_partition.items()}
+        batch = Batch(by_partition, self.offsets.deliver(ends), self)
+        carrier = next(iter(by_partition))
+        return ConsumerMessage(
+            carrier.topic,
+            carrier.partition,
+            ends[carrier] - 1,
+            0.0,
+            0,
+            None,
+            None,
+            batch,
+            None,
+            0,
+            0,
+            carrier,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    def ack(self, message: Any) -> bool:
+        """Faust acknowledges what it skips; only `Batch.ack` counts here."""
+        return False
+
+    # -- commits
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commits what is acknowledged. A failure is told, and the offsets are tried again at the next commit."""
+        assignment = self.assignment()
+        offsets = {tp: offset for tp, offset in self.offsets.committable().items() if tp in assignment}
+        if not offsets:
+            return False
+        epoch = self.offsets.epoch
+        done = bool(await self._commit(offsets))
+        if not done:
+            log.warning("commit failed", partitions=len(offsets))
+        elif epoch == self.offsets.epoch:
+            self.offsets.confirm(offsets)
+        return done
+
+    # -- rebalances
+
+    async def settle(self, limit_s: float = 10.0) -> None:
+        """Lets the batch in work end, lets the listener make durable what it holds, and commits."""
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        self.app.flow_control.clear()
+        try:
+            await asyncio.wait_for(self._idle.wait(), limit_s)
+        except TimeoutError:
+            log.warning("batch still in work", limit_s=limit_s)
+        if self.transport.listener is not None:
+            await self.transport.listener.revoked(frozenset(self.assignment()))
+        await self.commit()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Before the partitions go: nothing half done, everything that is done committed."""
+        if self.assignment():
+            await self.settle()
+        self._begin_epoch()
+        await super().on_partitions_revoked(revoked)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Start positions: the committed offsets, and above them what the listener says."""
+        self._begin_epoch()
+        starts = dict(await super().seek_to_committed())
+        listener = self.transport.listener
+        if listener is not None:
+            wanted = await listener.assigned(frozenset(self.assignment()))
+            await self.seek_wait(wanted)
+            starts.update(wanted)
+        return starts
+
+    def _begin_epoch(self) -> None:
+        self.offsets.reset()
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+
+    # -- what a service wants to know
+
+    def lag(self) -> dict[TP, int]:
+        """Records of each partition that were not fetched yet, as far as the broker told with its last answer."""
+        consumer = self._thread._consumer
+        if consumer is None:
+            return {}
+        lags = {}
+        for tp in consumer.assignment():
+            state = consumer._subscription.subscription.assignment.state_value(TopicPartition(*tp))
+            if state is not None and state.has_valid_position and consumer.highwater(tp) is not None:
+                lags[TP(tp.topic, tp.partition)] = max(0, consumer.highwater(tp) - state.position)
+        return lags
+
+
+class _InWork:
+    """The consumer is busy; afterwards there is room for one batch more."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._room = consumer._room
+
+    def __enter__(self) -> None:
+        self._consumer._idle.clear()
+
+    def __exit__(self, *failure: object) -> None:
+        self._consumer._idle.set()
+        self._room.release()
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with batches. `listener`: is told when partitions come and go."""
+
+    Consumer = Consumer
+
+    def __init__(self, *args: Any, listener: PartitionListener | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.listener = listener

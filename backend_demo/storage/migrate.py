@@ -1,0 +1,53 @@
+"""Brings the tables to this version: Alembic's migrations, never a drop."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from backend_demo.errors import ConfigurationInvalid, ServiceFailed
+
+
+def upgrade(dsn: str) -> None:
+    """Migrates the database that `dsn` names. Raises ServiceFailed, ConfigurationInvalid (tables of a newer version)."""
+    asyncio.run(_upgrade(dsn))
+
+
+def driver_url(dsn: str) -> str:
+    """A PostgreSQL URL as SQLAlchemy takes it, with the asyncpg driver."""
+    return "postgresql+asyncpg://" + dsn.split("://", 1)[1]
+
+
+async def _upgrade(dsn: str) -> None:
+    engine = create_async_engine(driver_url(dsn), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_run)
+    except (OSError, TimeoutError) as problem:
+        raise ServiceFailed(f"cannot reach PostgreSQL: {problem}", hint="see: bdemo status") from problem
+    finally:
+        await engine.dispose()
+
+
+def _run(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        found = set()
+    else:
+        found = set(connection.exec_driver_sql("select version_num from alembic_version").scalars())
+    if found - known:
+        raise ConfigurationInvalid(
+            f"the database is of a newer bdemo (revision {', '.join(sorted(found - known))})",
+            hint="install that version, or use another --state-dir",
+        )
+    command.upgrade(config, "head")

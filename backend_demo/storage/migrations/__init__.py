@@ -1,0 +1,1 @@
+"""Alembic's migrations of the tables, in the order of their numbers."""

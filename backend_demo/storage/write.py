@@ -1,0 +1,183 @@
+"""Writes a batch to PostgreSQL: each reading and each average once, and the fence with them, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from backend_demo.domain.average import average
+
+Key = tuple[int, float]
+"""Sensor number and timestamp: a reading's identity."""
+
+Partition = tuple[str, int]
+"""Topic and partition."""
+
+
+class FenceLost(Exception):
+    """Another loader has moved the fence: this one was thought dead and must end."""
+
+
+@dataclass
+class Rows:
+    """What a batch brings to the tables."""
+
+    readings: dict[Key, float] = field(default_factory=dict)
+    averages: dict[Key, float] = field(default_factory=dict)
+    repairs: Sequence[Key] = ()
+    """Readings whose averages, and those after them, are computed from the table."""
+    fence: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
+    """By partition, the next offset as it was and as it becomes."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a transaction did."""
+
+    inserted: int
+    """New rows of temperature."""
+    averages: int
+    """Rows of average that are new or changed."""
+    conflicts: tuple[Key, ...]
+    """Readings that stand in the table with another value: that one stays."""
+
+
+async def write(
+    connection: Any,
+    rows: Rows,
+    *,
+    window: int,
+    on_conflicts: Callable[[tuple[Key, ...]], Awaitable[None]],
+) -> Written:
+    """One transaction. `on_conflicts` is awaited before the commit. Raises FenceLost, asyncpg's errors, OSError."""
+    async with connection.transaction():
+        await _move_fence(connection, rows.fence)
+        inserted, conflicts = await _insert_readings(connection, rows.readings)
+        averages = await _upsert_averages(connection, rows.averages)
+        for sensor, timestamp in rows.repairs:
+            averages += await _repair(connection, sensor, timestamp, window)
+        if conflicts:
+            await on_conflicts(conflicts)
+    return Written(inserted, averages, conflicts)
+
+
+async def _move_fence(connection: Any, fence: Mapping[Partition, tuple[int, int]]) -> None:
+    """Compare and set. Raises FenceLost."""
+    moved = await connection.execute(
+        """
+        update fence set next_offset = new.next_offset
+        from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) as new(topic, partition, was, next_offset)
+        where fence.topic = new.topic and fence.partition = new.partition and fence.next_offset = new.was
+        """,
+        [topic for topic, _ in fence],
+        [partition for _, partition in fence],
+        [was for was, _ in fence.values()],
+        [becomes for _, becomes in fence.values()],
+    )
+    if _count(moved) != len(fence):
+        raise FenceLost
+
+
+async def _insert_readings(connection: Any, readings: Mapping[Key, float]) -> tuple[int, tuple[Key, ...]]:
+    if not readings:
+        return 0, ()
+    columns = _columns(readings)
+    inserted = _count(
+        await connection.execute(
+            """
+            insert into temperature (sensor_num, timestamp, value)
+            select * from unnest($1::bigint[], $2::float8[], $3::float8[])
+            on conflict do nothing
+            """,
+            *columns,
+        )
+    )
+    if inserted == len(readings):
+        return inserted, ()
+    different = await connection.fetch(
+        """
+        select stored.sensor_num, stored.timestamp
+        from unnest($1::bigint[], $2::float8[], $3::float8[]) as new(sensor_num, timestamp, value)
+        join temperature stored using (sensor_num, timestamp) where stored.value <> new.value
+        """,
+        *columns,
+    )
+    return inserted, tuple((row[0], row[1]) for row in different)
+
+
+async def _upsert_averages(connection: Any, averages: Mapping[Key, float]) -> int:
+    if not averages:
+        return 0
+    return _count(
+        await connection.execute(
+            """
+            insert into average (sensor_num, timestamp, value)
+            select * from unnest($1::bigint[], $2::float8[], $3::float8[])
+            on conflict (sensor_num, timestamp) do update set value = excluded.value
+            where average.value <> excluded.value
+            """,
+            *_columns(averages),
+        )
+    )
+
+
+async def _repair(connection: Any, sensor: int, timestamp: float, window: int) -> int:
+    """Computes the averages that a very late reading makes or changes, from the readings around it."""
+    around = await connection.fetch(
+        """
+        (select timestamp, value from temperature where sensor_num = $1 and timestamp < $2
+         order by timestamp desc limit $3 - 1)
+        union all
+        (select timestamp, value from temperature where sensor_num = $1 and timestamp >= $2
+         order by timestamp limit $3)
+        order by 1
+        """,
+        sensor,
+        timestamp,
+        window,
+    )
+    values = [row[1] for row in around]
+    averages = {
+        (sensor, row[0]): average(values[max(0, i + 1 - window) : i + 1])
+        for i, row in enumerate(around)
+        if row[0] >= timestamp
+    }
+    return await _upsert_averages(connection, averages)
+
+
+async def read_fence(connection: Any, partitions: Sequence[Partition]) -> dict[Partition, int]:
+    """The next offset of each partition; nothing for one that was never loaded."""
+    rows = await connection.fetch(
+        """
+        select topic, partition, next_offset from fence
+        join unnest($1::text[], $2::int[]) as wanted(topic, partition) using (topic, partition)
+        """,
+        [topic for topic, _ in partitions],
+        [partition for _, partition in partitions],
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def begin_fence(connection: Any, begins: Mapping[Partition, int]) -> None:
+    """Puts the fence of these partitions where their log begins."""
+    await connection.execute(
+        """
+        insert into fence (topic, partition, next_offset) select * from unnest($1::text[], $2::int[], $3::bigint[])
+        on conflict (topic, partition) do update set next_offset = excluded.next_offset
+        """,
+        [topic for topic, _ in begins],
+        [partition for _, partition in begins],
+        list(begins.values()),
+    )
+
+
+def _columns(rows: Mapping[Key, float]) -> tuple[list[int], list[float], list[float]]:
+    return [sensor for sensor, _ in rows], [timestamp for _, timestamp in rows], list(rows.values())
+
+
+def _count(status: str) -> int:
+    """The number in PostgreSQL's command tag, as in `INSERT 0 12`."""
+    return int(status.rsplit(" ", 1)[1])
