@@ -17,7 +17,6 @@ ENV_PREFIX = "BDEMO_"
 CONFIG_FILE = "bdemo.toml"
 
 
-
 def _port(default: int, description: str) -> Any:
     return Field(default, ge=1, le=65535, description=description)
 
@@ -78,10 +77,18 @@ class Settings(BaseSettings):
     )
     aggregation_window: int = Field(10, ge=1, le=1000, description="Readings in an average.")
     aggregation_lateness: int = Field(
-        16, ge=0, le=10_000, description="Readings beyond the window that a late one may come behind and still be averaged from state."
+        16,
+        ge=0,
+        le=10_000,
+        description="Readings beyond the window that a late one may come behind and still be averaged from state.",
     )
     consumer_group_prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="Put before every Kafka consumer group id."
+    )
+    instance: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Name of this copy of a service, unique and stable: a static member of its consumer group.",
     )
     watchdog_s: float = Field(
         30, gt=0, description="Seconds without progress, with lag and Kafka up, after which a service restarts itself."
@@ -181,9 +188,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise ConfigurationInvalid(f"{path} is not TOML: {problem}", hint="mend that line") from problem
     for key in values:
         if key not in Settings.model_fields:
-            raise ConfigurationInvalid(
-                f"{path}: unknown setting {key!r}", hint=suggest(key, Settings.model_fields)
-            )
+            raise ConfigurationInvalid(f"{path}: unknown setting {key!r}", hint=suggest(key, Settings.model_fields))
     if {"mqtt_password", "postgres_dsn"} & values.keys() and path.stat().st_mode & 0o022:
         raise ConfigurationInvalid(f"{path} holds secrets and others may write it", hint=f"run: chmod 600 {path}")
     return values
@@ -210,7 +215,8 @@ def load(**flags: Any) -> Settings:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "settings"
         raise ConfigurationInvalid(
-            f"setting {field}: {first['msg'].lower()}", hint=f"set it with {ENV_PREFIX}{field.upper()} or in {CONFIG_FILE}"
+            f"setting {field}: {first['msg'].lower()}",
+            hint=f"set it with {ENV_PREFIX}{field.upper()} or in {CONFIG_FILE}",
         ) from problem
     except Exception as problem:
         # pydantic-settings wraps what a source cannot parse (a list that is no JSON) in its own SettingsError

@@ -1,5 +1,113 @@
-"""`bdemo run`."""
+"""`bdemo run`: one service in this very process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend_demo.cli import options
+from backend_demo.cli.output import say
+from backend_demo.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from backend_demo.settings import Settings
+
+OURS = ("bridge", "collection", "processing", "aggregation", "loader", "gateway")
 
 
-def run() -> None:
-    """To be written."""
+def run(
+    service: Annotated[str, typer.Argument(help=f"One of: {', '.join(OURS)}.")],
+    state_dir: options.StateDir = None,
+    standalone: Annotated[
+        bool,
+        typer.Option("--standalone", help="No stack: addresses come from the settings (BDEMO_KAFKA_BOOTSTRAP, ...)."),
+    ] = False,
+    pdb: Annotated[bool, typer.Option("--pdb", help="Open the debugger where an exception is raised.")] = False,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the gateway.")] = None,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+) -> None:
+    """Run one service here, in the foreground: breakpoints work, Ctrl-C ends it cleanly.
+
+    It takes the place of its supervised copy, which comes back afterwards.
+
+    Examples:
+
+      $ bdemo run processing
+
+      $ bdemo run loader --pdb
+
+      $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 bdemo run collection --standalone
+    """
+    if service not in OURS:
+        raise UnknownName("service of ours", service, OURS)
+    if standalone and supervised:
+        raise UsageError("--standalone and --supervised exclude each other")
+    flags = {"gateway_port": port, "state_dir": state_dir}
+    settings = options.settings(**flags)
+    if standalone:
+        _run_here(settings, service, pdb)
+        return
+    settings = _attached(settings, service, port)
+    if supervised:
+        with _slot(settings, service):
+            _run_here(settings, service, pdb)
+        return
+    with _in_place_of_the_supervised(settings, service), _slot(settings, service):
+        _run_here(settings, service, pdb)
+
+
+def _attached(settings: Settings, service: str, port: int | None) -> Settings:
+    """The settings of the running stack, as this service uses them."""
+    from backend_demo.stack.state import StateDirectory
+
+    attached = StateDirectory(settings.state_dir).attached(
+        settings,
+        mqtt="bridge" if service == "bridge" else "sensor",
+        postgres="bdemo_reader" if service == "gateway" else "bdemo",
+    )
+    changes = {"instance": attached.instance or "0", **({"gateway_port": port} if port else {})}
+    return attached.model_copy(update=changes)
+
+
+def _slot(settings: Settings, service: str) -> contextlib.AbstractContextManager[None]:
+    """One copy of a service at a time: two with one group instance id would evict each other for ever."""
+    from backend_demo.stack.state import StateDirectory
+
+    return StateDirectory(settings.state_dir).lock(service)
+
+
+@contextlib.contextmanager
+def _in_place_of_the_supervised(settings: Settings, service: str) -> Iterator[None]:
+    from backend_demo.stack.open import open_stack
+
+    stack = open_stack(settings)
+    stack.stop(service)
+    say(f"[bold]{service}[/] runs here, in place of its supervised copy; Ctrl-C ends it")
+    try:
+        yield
+    finally:
+        say(f"starting the supervised [bold]{service}[/] again")
+        stack.start(service)
+
+
+def _run_here(settings: Settings, service: str, pdb: bool) -> None:
+    from importlib import import_module
+
+    from backend_demo import log, metrics
+    from backend_demo.stages import failpoints, process
+
+    log.set_up(settings.log_level)
+    failpoints.arm(settings.failpoint)
+    process.debug_failures = pdb
+    try:
+        metrics.serve(settings, service)
+    except OSError as problem:
+        from backend_demo.errors import PortInUse
+
+        raise PortInUse(settings.stats_port(service), f"{service} metrics", "another process") from problem
+    module = import_module("backend_demo.gateway.app" if service == "gateway" else f"backend_demo.stages.{service}")
+    code = process.run(lambda stop: module.main(settings, stop))
+    raise typer.Exit(code)

@@ -92,7 +92,9 @@ def normalized(timestamp: float) -> float:
     return micros(timestamp) / 1_000_000
 
 
-def decode_payload(sensor: int, payload: bytes, *, now: float, future_tolerance_s: float) -> Iterator[Reading | Rejected]:
+def decode_payload(
+    sensor: int, payload: bytes, *, now: float, future_tolerance_s: float
+) -> Iterator[Reading | Rejected]:
     """The readings of one MQTT payload, in their order: one object, or an array of them.
 
     What cannot be used comes as Rejected and disturbs nothing beside it. `now`: epoch seconds.
@@ -121,9 +123,9 @@ def _decode_object(sensor: int, raw: bytes, now: float, future_tolerance_s: floa
             return Rejected("json", _short(problem), raw)
     # msgspec keeps the last of two equal keys; a backslash may spell a key in a second way
     if raw.count(b'"value"') != 1 or raw.count(b'"timestamp"') != 1 or b"\\" in raw:
-        problem = _check_keys(raw)
-        if problem is not None:
-            return problem
+        doubled = _check_keys(raw)
+        if doubled is not None:
+            return doubled
     try:
         payload = _decode_payload(raw)
     except msgspec.ValidationError as problem:

@@ -15,8 +15,10 @@ from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.reading import (
     Aggregate,
     Reading,
+    Reason,
     Rejected,
     check_key,
+    decode_aggregate,
     decode_payload,
     decode_reading,
     encode,
@@ -105,7 +107,7 @@ class Collect:
         return known
 
 
-def _unusable(key: bytes | None, raw: bytes | None) -> tuple[str, str]:
+def _unusable(key: bytes | None, raw: bytes | None) -> tuple[Reason, str]:
     if key is None:
         return "key", "no key"
     if raw is None:
@@ -171,7 +173,12 @@ class Average:
         return out
 
     def _apply(
-        self, window: Window, reading: Reading, record: Record, produced: list[tuple[bytes, bytes]], counts: Counter[str]
+        self,
+        window: Window,
+        reading: Reading,
+        record: Record,
+        produced: list[tuple[bytes, bytes]],
+        counts: Counter[str],
     ) -> None:
         key: bytes = record.key  # type: ignore[assignment]  # checked with the reading
         averages = window.insert(reading.timestamp, reading.value, window=self._window, capacity=self._capacity)
@@ -189,6 +196,89 @@ class Average:
         """Drops the state of a partition that another aggregator owns now."""
         self.windows.pop(partition, None)
         self.changed.pop(partition, None)
+
+
+Key = tuple[int, float]
+"""Sensor number and timestamp: a reading's identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A reading whose averages must be computed from the table, once `processed_offset` of its partition is loaded."""
+
+    key: Key
+    partition: int
+    processed_offset: int
+    aggregated_offset: int
+
+
+@dataclass
+class Load:
+    """What a batch brings to the tables."""
+
+    readings: dict[Key, float] = field(default_factory=dict)
+    origins: dict[Key, tuple[int, Record]] = field(default_factory=dict)
+    """The partition and record of each reading, for a conflict's dead letter."""
+    averages: dict[Key, float] = field(default_factory=dict)
+    repairs: list[Repair] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    duplicates: int = 0
+
+    def conflict(self, key: Key) -> DeadLetter:
+        """The dead letter of a reading that found another value under its identity."""
+        partition, record = self.origins[key]
+        return _conflict(record, partition)
+
+
+def load(processed: Partitions, aggregated: Partitions, fence: Mapping[tuple[str, int], int]) -> Load:
+    """`processed-data` and `aggregated-data` -> rows. Records before the fence were loaded already.
+
+    Of two readings with one identity the first wins, of two averages the last.
+    """
+    out = Load()
+    for partition, records in processed.items():
+        begin = fence.get((topics.PROCESSED_DATA, partition), 0)
+        for record in records:
+            reading = _read(record) if record.offset >= begin else None
+            if not isinstance(reading, Reading):
+                continue  # the aggregation has told what it could not read
+            key = (reading.sensor, reading.timestamp)
+            known = out.readings.setdefault(key, reading.value)
+            if key not in out.origins:
+                out.origins[key] = (partition, record)
+            elif known == reading.value:
+                out.duplicates += 1
+            else:
+                out.dead_letters.append(_conflict(record, partition))
+    for partition, records in aggregated.items():
+        begin = fence.get((topics.AGGREGATED_DATA, partition), 0)
+        for record in records:
+            if record.offset >= begin:
+                _load_aggregate(out, record, partition)
+    return out
+
+
+def _load_aggregate(out: Load, record: Record, partition: int) -> None:
+    raw = record.value or b""
+    try:
+        aggregate = decode_aggregate(raw)
+    except UNREADABLE as problem:
+        rejected = Rejected("json", str(problem)[:200], raw)
+        out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
+        return
+    key = (aggregate.sensor, aggregate.timestamp)
+    if aggregate.value is not None:
+        out.averages[key] = aggregate.value
+    elif aggregate.repair is not None:
+        out.repairs.append(Repair(key, partition, aggregate.repair, record.offset))
+    else:
+        rejected = Rejected("field", "neither an average nor a repair", raw)
+        out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
+
+
+def _conflict(record: Record, partition: int) -> DeadLetter:
+    rejected = Rejected("conflict", "another value is stored for this sensor and time", record.value or b"")
+    return _dead_letter("loader", rejected, record, topics.PROCESSED_DATA, partition)
 
 
 def _read(record: Record) -> Reading | Rejected:

@@ -48,8 +48,11 @@ class Record(Protocol):
 class PartitionListener(Protocol):
     """Is told when partitions come and go; what it awaits holds the rebalance up."""
 
-    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
-        """Before the first record is fetched. The offsets at which to begin, where not at the committed ones."""
+    async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
+        """Before the first record is fetched: where the log of each partition begins, and its end (exclusive).
+
+        Returns the offsets at which to begin, where that is not the committed one.
+        """
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
         """No batch is in work any more; what is acknowledged in here is still committed."""
@@ -67,6 +70,10 @@ class Batch:
 
     def __len__(self) -> int:
         return sum(map(len, self.records.values()))
+
+    def of(self, topic: str) -> dict[int, Sequence[Record]]:
+        """The records of one topic, by partition number."""
+        return {tp.partition: found for tp, found in self.records.items() if tp.topic == topic}
 
     def ack(self) -> None:
         """Everything that follows from this batch is durable: its offsets may be committed."""
@@ -200,7 +207,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         starts = dict(await super().seek_to_committed())
         listener = self.transport.listener
         if listener is not None:
-            wanted = await listener.assigned(frozenset(self.assignment()))
+            assignment = self.assignment()
+            begins, ends = await self.earliest_offsets(*assignment), await self.highwaters(*assignment)
+            wanted = await listener.assigned({tp: (begins[tp], ends[tp]) for tp in assignment})
             await self.seek_wait(wanted)
             starts.update(wanted)
         return starts

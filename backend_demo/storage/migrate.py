@@ -16,7 +16,7 @@ from backend_demo.errors import ConfigurationInvalid, ServiceFailed
 
 
 def upgrade(dsn: str) -> None:
-    """Migrates the database that `dsn` names. Raises ServiceFailed, ConfigurationInvalid (tables of a newer version)."""
+    """Migrates the database that `dsn` names. Raises ServiceFailed, ConfigurationInvalid (it is of a newer version)."""
     asyncio.run(_upgrade(dsn))
 
 

@@ -1,0 +1,235 @@
+"""loader: `processed-data` and `aggregated-data` -> PostgreSQL. Each reading one row, each average one row.
+
+The fence in the database says how far each partition is loaded, and moves in the transaction of the rows. Kafka's
+committed offset is only a hint: after every assignment the loader begins at the fence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+from faust.types import TP
+
+from backend_demo import metrics
+from backend_demo.domain.dead_letter import DeadLetter
+from backend_demo.domain.steps import Key, Load, Repair, load
+from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
+from backend_demo.errors import ServiceFailed
+from backend_demo.faust_batch.producer import BatchProducer
+from backend_demo.faust_batch.transport import Batch
+from backend_demo.settings import Settings
+from backend_demo.stages import failpoints
+from backend_demo.stages.sink import count_dead_letters, dead_letter_messages
+from backend_demo.stages.worker import Source, Worker
+from backend_demo.storage.retry import FAILURES, is_transient
+from backend_demo.storage.write import FenceLost, Partition, Rows, Written, begin_fence, read_fence, write
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Loader:
+    """One connection to PostgreSQL, the fence as this loader knows it, and the repairs that wait for their readings."""
+
+    def __init__(self, settings: Settings, producer: BatchProducer) -> None:
+        self._settings = settings
+        self._producer = producer
+        self._connection: Any = None
+        self._using = asyncio.Lock()
+        self._fence: dict[Partition, int] = {}
+        self._read_to: dict[Partition, int] = {}
+        self._waiting: list[Repair] = []
+
+    # -- PartitionListener
+
+    async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
+        """Begins at the fence. Raises ServiceFailed when a topic was made anew; says so when records are gone."""
+        logs = {(tp.topic, tp.partition): limits for tp, limits in partitions.items()}
+        fence = await self._retried(lambda connection: read_fence(connection, list(logs)))
+        begins: dict[Partition, int] = {}
+        for partition, (begin, end) in logs.items():
+            known = fence.get(partition)
+            if known is None:
+                begins[partition] = begin
+            elif known > end:
+                raise ServiceFailed(
+                    f"{partition[0]} partition {partition[1]} ends at {end}, was loaded to {known}: it was made anew",
+                    hint="begin anew with: bdemo down --wipe",
+                )
+            elif known < begin:
+                self._tell_gap(partition, known, begin)
+                begins[partition] = begin
+        if begins:
+            await self._retried(lambda connection: begin_fence(connection, begins))
+        self._fence = {**fence, **begins}
+        self._read_to = dict(self._fence)
+        self._waiting = []
+        return {TP(*partition): offset for partition, offset in self._fence.items()}
+
+    async def revoked(self, partitions: frozenset[TP]) -> None:
+        """Nothing is held: a batch is loaded or it is not."""
+
+    # -- a batch
+
+    async def load(self, batch: Batch) -> None:
+        """Loads one batch; returns when it is committed. Raises FenceLost."""
+        self._check_gaps(batch)
+        found = load(batch.of(PROCESSED_DATA), batch.of(AGGREGATED_DATA), self._read_to)
+        read_to = {
+            **self._read_to,
+            **{(tp.topic, tp.partition): got[-1].offset + 1 for tp, got in batch.records.items()},
+        }
+        ready, waiting = _split(self._waiting + found.repairs, read_to)
+        fence = _fence(read_to, waiting)
+        rows = Rows(
+            readings=found.readings,
+            averages=found.averages,
+            repairs=[repair.key for repair in ready],
+            fence={
+                partition: (self._fence[partition], offset)
+                for partition, offset in fence.items()
+                if offset != self._fence[partition]
+            },
+        )
+        await self._send(found.dead_letters)
+        written = await self._write(rows, found)
+        self._fence, self._read_to, self._waiting = fence, read_to, waiting
+        self._count(found, written, len(ready))
+
+    async def _write(self, rows: Rows, found: Load) -> Written:
+        uncertain = False
+
+        async def tell(conflicts: tuple[Key, ...]) -> None:
+            await self._send([found.conflict(key) for key in conflicts])
+
+        async def attempt(connection: Any) -> Written:
+            nonlocal uncertain
+            if uncertain and await self._was_committed(connection, rows):
+                return Written(len(rows.readings), len(rows.averages), ())
+            uncertain = True
+            failpoints.hit("loader-before-commit")
+            written = await write(connection, rows, window=self._settings.aggregation_window, on_conflicts=tell)
+            failpoints.hit("loader-after-commit")
+            return written
+
+        return await self._retried(attempt)
+
+    async def _was_committed(self, connection: Any, rows: Rows) -> bool:
+        """Whether an attempt whose answer was lost had been committed. Raises FenceLost."""
+        now = await read_fence(connection, list(rows.fence))
+        if rows.fence and all(now[partition] == becomes for partition, (_, becomes) in rows.fence.items()):
+            return True
+        if any(now[partition] != was for partition, (was, _) in rows.fence.items()):
+            raise FenceLost
+        return False
+
+    async def _send(self, letters: list[DeadLetter]) -> None:
+        if letters:
+            await self._producer.send(dead_letter_messages(letters))
+            count_dead_letters("loader", letters)
+
+    def _check_gaps(self, batch: Batch) -> None:
+        for tp, records in batch.records.items():
+            partition = (tp.topic, tp.partition)
+            if records[0].offset > self._read_to[partition]:
+                self._tell_gap(partition, self._read_to[partition], records[0].offset)
+
+    def _tell_gap(self, partition: Partition, expected: int, found: int) -> None:
+        metrics.log_gaps.inc()
+        log.error("records are gone", topic=partition[0], partition=partition[1], first=expected, last=found - 1)
+
+    def _count(self, found: Load, written: Written, repairs: int) -> None:
+        metrics.values_loaded.inc(written.inserted)
+        metrics.averages_loaded.inc(written.averages)
+        metrics.repairs.labels("loader").inc(repairs)
+        metrics.conflicts.labels("loader").inc(len(written.conflicts))
+        repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
+        metrics.duplicates.labels("loader").inc(repeated)
+        now = time.time()
+        for _, timestamp in found.readings:
+            metrics.value_latency.observe(max(0.0, now - timestamp))
+        for _, timestamp in found.averages:
+            metrics.average_latency.observe(max(0.0, now - timestamp))
+
+    # -- the connection
+
+    async def _retried(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Runs `work(connection)`, again on a new connection for as long as PostgreSQL is away."""
+        attempt = 0
+        while True:
+            try:
+                async with self._using:
+                    return await work(await self._connected())
+            except FAILURES as problem:
+                if not is_transient(problem):
+                    raise
+                attempt += 1
+                log.warning("waits for PostgreSQL", problem=type(problem).__name__, detail=str(problem)[:200])
+                await self.close()
+                await asyncio.sleep(min(2.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
+
+    async def _connected(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(self._settings.postgres_dsn, timeout=5, command_timeout=60)
+        return self._connection
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+def _split(repairs: Iterable[Repair], read_to: Mapping[Partition, int]) -> tuple[list[Repair], list[Repair]]:
+    """Repairs whose reading is in the table with this batch, and those that still wait for it."""
+    ready: list[Repair] = []
+    waiting: list[Repair] = []
+    for repair in repairs:
+        loaded = repair.processed_offset < read_to.get((PROCESSED_DATA, repair.partition), 0)
+        (ready if loaded else waiting).append(repair)
+    return ready, waiting
+
+
+def _fence(read_to: Mapping[Partition, int], waiting: Iterable[Repair]) -> dict[Partition, int]:
+    """How far each partition is loaded for good: not past a repair that still waits."""
+    fence = dict(read_to)
+    for repair in waiting:
+        partition = (AGGREGATED_DATA, repair.partition)
+        fence[partition] = min(fence[partition], repair.aggregated_offset)
+    return fence
+
+
+async def run(batches: Source, loader: Loader) -> None:
+    """A batch in, one transaction, then the acknowledgement."""
+    async for batch in batches:
+        await loader.load(batch)
+        batch.ack()
+
+
+class LoaderWorker(Worker):
+    """A worker that also needs PostgreSQL."""
+
+    async def dependencies_up(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.settings.postgres_dsn, timeout=3)
+        except FAILURES:
+            return False
+        await connection.close()
+        return True
+
+
+async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """The service."""
+    worker = LoaderWorker(settings, "loader", consumes=(PROCESSED_DATA, AGGREGATED_DATA), produces=(DEAD_LETTER,))
+    loader = Loader(settings, worker.producer)
+    worker.listener = loader
+    try:
+        await worker.run(lambda batches: run(batches, loader), stop)
+    finally:
+        await loader.close()

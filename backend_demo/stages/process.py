@@ -1,0 +1,65 @@
+"""A service as a process: its event loop, its signals, and an end that comes whatever hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvloop
+
+log = structlog.get_logger(__name__)
+
+#: The supervisor kills after ten seconds.
+STOP_LIMIT_S = 8.0
+
+#: Set by `bdemo run --pdb`: a failure opens the debugger before it ends the process.
+debug_failures = False
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Runs `main(stop)` until it returns; SIGTERM and SIGINT set `stop`. The exit code: 0, 130 or 143."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_supervise(main))
+
+
+async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    stop = asyncio.Event()
+    code = 0
+
+    def on_signal(number: signal.Signals) -> None:
+        nonlocal code
+        code = 128 + number
+        if stop.is_set():
+            end_now(code)
+        stop.set()
+        loop.call_later(STOP_LIMIT_S, end_now, code)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+    await main(stop)
+    return code
+
+
+def fail(service: str) -> None:
+    """Ends the process with 1 because of the exception that is being handled: nothing of it was acknowledged."""
+    log.exception("service failed", service=service)
+    if debug_failures:
+        import pdb
+
+        pdb.post_mortem()
+    end_now(1)
+
+
+def end_now(code: int) -> None:
+    """Ends the process at once, threads and all."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

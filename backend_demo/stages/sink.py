@@ -1,0 +1,55 @@
+"""Sink: where a stage's outcome goes. `send` returns when Kafka has acknowledged all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from backend_demo import metrics
+from backend_demo.domain.dead_letter import DeadLetter
+from backend_demo.domain.steps import Outcome
+from backend_demo.domain.topics import DEAD_LETTER, PARTITIONS
+from backend_demo.faust_batch.producer import BatchProducer, Message
+from backend_demo.stages import failpoints
+
+
+class Sink(Protocol):
+    """What a stage sends to; tests have one in memory."""
+
+    async def send(self, outcome: Outcome) -> None:
+        """Returns when every record and dead letter of the outcome is durable."""
+
+
+class KafkaSink:
+    """A stage's topic and the dead letters, through one producer."""
+
+    def __init__(self, producer: BatchProducer, service: str, topic: str) -> None:
+        self._producer = producer
+        self._service = service
+        self._topic = topic
+
+    async def send(self, outcome: Outcome) -> None:
+        failpoints.hit(f"{self._service}-before-send")
+        messages: dict[tuple[str, int], list[Message]] = {
+            (self._topic, partition): list(found) for partition, found in outcome.produced.items() if found
+        }
+        messages.update(dead_letter_messages(outcome.dead_letters))
+        if messages:
+            await self._producer.send(messages)
+        metrics.values_sent.inc(outcome.sent)
+        count_dead_letters(self._service, outcome.dead_letters)
+        failpoints.hit(f"{self._service}-after-send")
+
+
+def dead_letter_messages(letters: Iterable[DeadLetter]) -> dict[tuple[str, int], list[Message]]:
+    """Dead letters as records, each on the partition of its origin."""
+    messages: dict[tuple[str, int], list[Message]] = {}
+    for letter in letters:
+        target = (DEAD_LETTER, letter.partition % PARTITIONS)
+        messages.setdefault(target, []).append((letter.key, letter.value(), letter.headers()))
+    return messages
+
+
+def count_dead_letters(service: str, letters: Iterable[DeadLetter]) -> None:
+    for letter in letters:
+        metrics.dead_letters.labels(service, letter.reason).inc()

@@ -1,0 +1,175 @@
+"""The Faust application around one step: batches in, readiness, lag, a watchdog, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import faust
+import structlog
+from aiokafka.errors import KafkaError
+from yarl import URL
+
+from backend_demo import metrics
+from backend_demo.domain.topics import PARTITIONS
+from backend_demo.errors import PrerequisiteMissing
+from backend_demo.faust_batch.producer import BatchProducer
+from backend_demo.faust_batch.transport import Batch, BatchSchema, PartitionListener, Transport, batches
+from backend_demo.settings import Settings
+from backend_demo.stages.process import end_now, fail
+
+log = structlog.get_logger(__name__)
+
+Source = AsyncIterator[Batch]
+"""Batches, one at a time; tests have one in memory."""
+
+#: A stack that comes up makes the topics while its services start.
+TOPICS_WAIT_S = 20.0
+
+
+class Worker:
+    """One service that consumes topics in batches."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        service: str,
+        *,
+        consumes: tuple[str, ...],
+        produces: tuple[str, ...],
+    ) -> None:
+        self.settings = settings
+        self.service = service
+        self.producer = BatchProducer(settings.kafka_bootstrap, client_id=f"bdemo-{service}")
+        self._consumes = consumes
+        self._produces = produces
+        self.listener: PartitionListener | None = None
+        self._progress_at = time.monotonic()
+
+    async def run(self, body: Callable[[Source], Awaitable[None]], stop: asyncio.Event) -> None:
+        """Feeds `body` until `stop` is set. Raises PrerequisiteMissing; a failure of `body` ends the process with 1."""
+        await self.producer.start()
+        await check_topics(self.producer, (*self._consumes, *self._produces))
+        app = self._app(body)
+        log.info("starting", service=self.service)
+        await app.start()
+        try:
+            await self._watch(app, stop)
+        finally:
+            metrics.service_ready.labels(self.service).set(0)
+            await app.consumer.settle()
+            await app.stop()
+            await self.producer.stop()
+        log.info("stopped", service=self.service)
+
+    def _app(self, body: Callable[[Source], Awaitable[None]]) -> faust.App:
+        settings = self.settings
+        group = f"{settings.consumer_group_prefix}{self.service}"
+        folder = settings.state_dir / "faust"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        url = URL("kafka://" + settings.kafka_bootstrap.split(",")[0])
+        app = faust.App(
+            group,
+            broker=[URL(f"kafka://{server.strip()}") for server in settings.kafka_bootstrap.split(",")],
+            datadir=str(folder / self.service),
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            stream_wait_empty=False,
+            stream_buffer_maxsize=4,
+            consumer_auto_offset_reset="earliest",
+            consumer_group_instance_id=f"{group}-{settings.instance}" if settings.instance else None,
+            broker_session_timeout=10,
+            broker_heartbeat_interval=3,
+            broker_request_timeout=30,
+            broker_commit_interval=0.5,
+            broker_max_poll_interval=600,
+            producer_acks=-1,
+            loghandlers=list(logging.getLogger().handlers),
+        )
+        app.transport = Transport([url], app, listener=self.listener)
+
+        @app.agent(app.topic(*self._consumes, schema=BatchSchema()), name=self.service)
+        async def agent(stream: Any) -> None:
+            # Faust acknowledges what an agent was at when it fails, and restarts it with the next: nothing may escape
+            try:
+                await body(self._counted(batches(stream)))
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # noqa: BLE001 - the outermost frame of ours in Faust's task
+                fail(self.service)
+
+        return app
+
+    async def _counted(self, source: Source) -> Source:
+        seconds, count = metrics.batch_seconds.labels(self.service), metrics.batches.labels(self.service)
+        async for batch in source:
+            begin = time.monotonic()
+            yield batch
+            self._progress_at = time.monotonic()
+            seconds.observe(self._progress_at - begin)
+            count.inc()
+
+    async def _watch(self, app: Any, stop: asyncio.Event) -> None:
+        """Readiness, lag and the watchdog, until `stop`."""
+        ready, lag = metrics.service_ready.labels(self.service), metrics.lag_records.labels(self.service)
+        stuck_since: float | None = None
+        while not stop.is_set():
+            if app.crashed or app.should_stop:
+                log.error("Faust ended", reason=repr(app.crash_reason))
+                end_now(1)
+            consumer = app.consumer
+            is_ready = bool(consumer.flow_active and not app.rebalancing and app.tables.recovery.completed.is_set())
+            ready.set(is_ready)
+            behind = sum(consumer.lag().values())
+            lag.set(behind)
+            now = time.monotonic()
+            if not behind or now - self._progress_at < self.settings.watchdog_s:
+                stuck_since = None
+            elif not await reachable(self.settings.kafka_bootstrap) or not await self.dependencies_up():
+                stuck_since = now
+            elif now - (stuck_since := stuck_since or now) > self.settings.watchdog_s:
+                log.error("no progress", service=self.service, lag=behind, seconds=round(now - self._progress_at))
+                faulthandler.dump_traceback()
+                end_now(1)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 1.0 if is_ready else 0.1)
+
+    async def dependencies_up(self) -> bool:
+        """Whether what this service needs besides Kafka answers; without it, no progress is no fault of ours."""
+        return True
+
+
+async def check_topics(producer: BatchProducer, topics: tuple[str, ...]) -> None:
+    """Waits for the topics for a while. Raises PrerequisiteMissing when one is missing or has other partitions."""
+    deadline = time.monotonic() + TOPICS_WAIT_S
+    while True:
+        try:
+            found = {topic: await producer.partitions(topic) for topic in topics}
+        except KafkaError:
+            found = {}
+        wrong = [topic for topic in topics if found.get(topic) != PARTITIONS]
+        if not wrong:
+            return
+        if time.monotonic() > deadline:
+            raise PrerequisiteMissing(
+                f"topic {wrong[0]} has {found.get(wrong[0], 0)} partitions, the pipeline needs {PARTITIONS}",
+                hint="make the topics with: bdemo migrate",
+            )
+        await asyncio.sleep(0.2)
+
+
+async def reachable(bootstrap: str) -> bool:
+    """Whether something listens where Kafka should."""
+    host, _, port = bootstrap.split(",")[0].strip().rpartition(":")
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 2.0)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
