@@ -58,8 +58,8 @@ app.command("env", rich_help_panel=DEVELOP)(env.env)
 app.command("migrate", rich_help_panel=DEVELOP)(migrate.migrate)
 
 
-class _Terminated(BaseException):
-    """SIGTERM: unwinds the command, so that it cleans up."""
+class _Terminated(SystemExit):
+    """SIGTERM: unwinds the command, so that it cleans up; a SystemExit, as asyncio lets no other out of a task."""
 
 
 def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
@@ -95,7 +95,9 @@ def main() -> NoReturn:
     except Exception as problem:
         if debug:
             raise
-        _print_error(f"{type(problem).__name__}: {problem}", "this is a bug in bdemo; run again with: bdemo --debug ...")
+        _print_error(
+            f"{type(problem).__name__}: {problem}", "this is a bug in bdemo; run again with: bdemo --debug ..."
+        )
     sys.exit(code)
 
 
