@@ -1,0 +1,73 @@
+"""The window against a brute-force oracle: averages are a function of the set of readings, whatever their order."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend_demo.domain.average import Unchanged, Window, average
+
+readings = st.lists(
+    st.tuples(st.integers(0, 60), st.floats(-50, 150, allow_nan=False).map(lambda value: round(value, 2))), max_size=80
+)
+
+
+def oracle(stored: dict[float, float], window: int) -> dict[float, float]:
+    """For each reading, the mean of the newest `window` readings up to it."""
+    times = sorted(stored)
+    return {time: average([stored[t] for t in times[max(0, i + 1 - window) : i + 1]]) for i, time in enumerate(times)}
+
+
+def repaired(stored: dict[float, float], time: float, window: int) -> dict[float, float]:
+    """What the loader does for a repair: the averages at `time` and after it that the reading there is part of."""
+    exact = oracle(stored, window)
+    return {t: exact[t] for t in sorted(t for t in stored if t >= time)[:window]}
+
+
+@given(readings, st.integers(1, 5), st.integers(0, 6))
+@settings(max_examples=400)
+def test_any_order_gives_the_averages_of_the_set(arrivals: list[tuple[int, float]], window: int, lateness: int) -> None:
+    state, stored, averages = Window(times=[], values=[]), {}, {}
+    for time, value in arrivals:
+        changed = state.insert(time, value, window=window, capacity=window + lateness)
+        if time in stored:
+            if not isinstance(changed, list) and changed is not Unchanged.TOO_OLD:
+                expected = Unchanged.DUPLICATE if stored[time] == value else Unchanged.CONFLICT
+                assert changed is expected
+            else:
+                # forgotten by the window: it can only say that the table must tell
+                assert changed is Unchanged.TOO_OLD
+        else:
+            stored[time] = value
+        if changed is Unchanged.TOO_OLD:
+            averages.update(repaired(stored, time, window))
+        elif isinstance(changed, list):
+            averages.update(changed)
+    assert averages == oracle(stored, window)
+
+
+@given(readings, st.integers(1, 5), st.integers(0, 6))
+def test_the_window_holds_the_newest_readings_in_order(
+    arrivals: list[tuple[int, float]], window: int, lateness: int
+) -> None:
+    state, stored = Window(times=[], values=[]), {}
+    for time, value in arrivals:
+        state.insert(time, value, window=window, capacity=window + lateness)
+        stored.setdefault(time, value)
+    newest = sorted(stored)[-(window + lateness) :]
+    assert state.times == newest
+    assert state.values == [stored[time] for time in newest]
+    assert state.truncated == (len(stored) > window + lateness)
+
+
+def test_a_repeated_reading_changes_nothing() -> None:
+    state = Window(times=[], values=[])
+    assert state.insert(1, 20.0, window=10, capacity=26) == [(1, 20.0)]
+    assert state.insert(1, 20.0, window=10, capacity=26) is Unchanged.DUPLICATE
+    assert state.insert(1, 21.0, window=10, capacity=26) is Unchanged.CONFLICT
+    assert state.insert(2, 21.0, window=10, capacity=26) == [(2, 20.5)]
+
+
+def test_a_late_reading_changes_the_averages_after_it() -> None:
+    state = Window(times=[], values=[])
+    for time, value in ((1, 10.0), (3, 30.0), (4, 40.0), (5, 50.0)):
+        state.insert(time, value, window=2, capacity=10)
+    assert state.insert(2, 20.0, window=2, capacity=10) == [(2, 15.0), (3, 25.0)]

@@ -1,0 +1,98 @@
+"""The stages' steps: records in, records and dead letters out."""
+
+from dataclasses import dataclass
+
+from backend_demo.domain.average import Window
+from backend_demo.domain.reading import Aggregate, Reading, decode_aggregate, encode
+from backend_demo.domain.steps import Average, Collect, Process, load
+from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA, SENSOR_DATA
+
+NOW = 1_800_000_000.0
+
+
+@dataclass
+class Rec:
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+def reading(offset: int, sensor: int, timestamp: float, value: float) -> Rec:
+    return Rec(offset, b"%d" % sensor, encode(Reading(sensor, timestamp, value)))
+
+
+def test_collection_keys_by_sensor_and_refuses_the_rest() -> None:
+    step = Collect(lambda key: int(key) % 8, future_tolerance_s=60)
+    out = step(
+        {
+            3: [
+                Rec(0, b"sensors/12/temperature", b'{"value": "21", "timestamp": 5}'),
+                Rec(1, b"/sensor12/temp", b"nonsense"),
+                Rec(2, b"/other/topic", b'{"value": 1, "timestamp": 5}'),
+                Rec(3, None, b"{}"),
+                Rec(4, b"/sensor12/temp", None),
+                Rec(5, b"/sensor12/temp", b'[{"value": 1, "timestamp": 6}, {"value": 2, "timestamp": 7}]'),
+            ]
+        },
+        NOW,
+    )
+    assert dict(out.produced) == {
+        4: [(b"12", encode(Reading(12, t, v))) for t, v in ((5.0, 21.0), (6.0, 1.0), (7.0, 2.0))]
+    }
+    assert [(letter.reason, letter.offset) for letter in out.dead_letters] == [
+        ("json", 1),
+        ("topic", 2),
+        ("key", 3),
+        ("empty", 4),
+    ]
+    assert {(letter.stage, letter.topic, letter.partition) for letter in out.dead_letters} == {
+        ("collection", SENSOR_DATA, 3)
+    }
+    assert out.received == 6
+    assert out.sent == 3
+
+
+def test_processing_forwards_the_same_bytes_and_refuses_the_implausible() -> None:
+    step = Process(value_min=-100, value_max=200)
+    good, hot = reading(0, 1, 5.0, 20.0), reading(1, 1, 6.0, 201.0)
+    wrong_key = Rec(2, b"2", good.value)
+    out = step({0: [good, hot, wrong_key, Rec(3, b"1", b"{"), Rec(4, b"1", None)]})
+    assert out.produced[0] == [(good.key, good.value)]
+    assert [letter.reason for letter in out.dead_letters] == ["range", "key", "json", "empty"]
+    assert out.dead_letters[0].raw == hot.value
+
+
+def test_aggregation_skips_what_its_state_holds() -> None:
+    step = Average(window=2, lateness=0)
+    step.windows[0][1] = Window(times=[1.0], values=[10.0], offset=4)
+    out = step({0: [reading(4, 1, 1.0, 10.0), reading(5, 1, 2.0, 20.0)]})
+    assert [decode_aggregate(value) for _, value in out.produced[0]] == [Aggregate(1, 2.0, 15.0)]
+    assert step.windows[0][1].offset == 5
+    assert step.changed[0] == {1}
+
+
+def test_aggregation_sends_a_repair_for_what_is_too_old() -> None:
+    step = Average(window=2, lateness=1)
+    out = step({0: [reading(i, 1, 10.0 + i, 20.0) for i in range(5)] + [reading(5, 1, 3.0, 20.0)]})
+    assert decode_aggregate(out.produced[0][-1][1]) == Aggregate(1, 3.0, repair=5)
+    assert out.counts["repair"] == 1
+
+
+def test_loading_takes_the_first_reading_and_the_last_average() -> None:
+    averages = [Rec(i, b"1", encode(Aggregate(1, 5.0, value))) for i, value in enumerate((20.0, 20.5))]
+    found = load({0: [reading(0, 1, 5.0, 20.0), reading(1, 1, 5.0, 20.0), reading(2, 1, 5.0, 21.0)]}, {0: averages}, {})
+    assert found.readings == {(1, 5.0): 20.0}
+    assert found.averages == {(1, 5.0): 20.5}
+    assert found.duplicates == 1
+    assert [(letter.reason, letter.offset) for letter in found.dead_letters] == [("conflict", 2)]
+
+
+def test_loading_skips_what_is_behind_the_fence() -> None:
+    found = load(
+        {0: [reading(0, 1, 5.0, 20.0), reading(1, 1, 6.0, 20.0)]},
+        {0: [Rec(0, b"1", encode(Aggregate(1, 5.0, 20.0))), Rec(1, b"1", b"nonsense"), Rec(2, b"1", b"{}")]},
+        {(PROCESSED_DATA, 0): 1, (AGGREGATED_DATA, 0): 1},
+    )
+    assert found.readings == {(1, 6.0): 20.0}
+    assert found.averages == {}
+    assert [letter.reason for letter in found.dead_letters] == ["json", "json"]
