@@ -1,5 +1,243 @@
-"""`bdemo simulate`."""
+"""`bdemo simulate`: sensors that publish over MQTT."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from backend_demo.cli import options, output
+from backend_demo.cli.times import duration_s
+from backend_demo.errors import ServiceFailed, UsageError
+
+if TYPE_CHECKING:
+    from backend_demo.settings import Settings
+    from backend_demo.simulator.plan import Progress, Summary
+
+SCHEMA = "bdemo.simulate/1"
+PLAIN_PROGRESS_S = 5.0
+
+LOAD = "Load"
+VALUES = "Values"
+FAULTS = "Faults in the data, as fractions of the readings"
+TRANSPORT = "Transport"
 
 
-def simulate() -> None:
-    """To be written."""
+def simulate(
+    sensors: Annotated[int, typer.Option(help="How many sensors, numbered from 1.", rich_help_panel=LOAD)] = 5,
+    rate: Annotated[float, typer.Option(help="Readings per second and sensor.", rich_help_panel=LOAD)] = 1.0,
+    duration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Ends after this time: 90, 5m, 1h30m.", rich_help_panel=LOAD, show_default=False
+        ),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Ends after this many readings in all.", rich_help_panel=LOAD, show_default=False)
+    ] = None,
+    ramp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="In this time the rate grows from 0.", rich_help_panel=LOAD, show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        Literal["uniform", "random-walk", "day-night", "constant", "sawtooth", "spikes"],
+        typer.Option(help="How the temperature moves.", rich_help_panel=VALUES),
+    ] = "uniform",
+    kind: Annotated[
+        Literal["int", "float"], typer.Option(help="Whole degrees or hundredths.", rich_help_panel=VALUES)
+    ] = "float",
+    seed: Annotated[int, typer.Option(help="Same seed, same values and faults.", rich_help_panel=VALUES)] = 0,
+    drop: Annotated[float, typer.Option(help="Measured, never sent.", rich_help_panel=FAULTS)] = 0.0,
+    duplicate: Annotated[float, typer.Option(help="Sent twice.", rich_help_panel=FAULTS)] = 0.0,
+    late: Annotated[float, typer.Option(help="Sent after younger ones.", rich_help_panel=FAULTS)] = 0.0,
+    corrupt: Annotated[
+        float, typer.Option(help="Replaced by what the pipeline must refuse.", rich_help_panel=FAULTS)
+    ] = 0.0,
+    topics: Annotated[
+        Literal["ours", "original"],
+        typer.Option(
+            help="sensors/N/temperature, or /sensorN/temp with strings for numbers.", rich_help_panel=TRANSPORT
+        ),
+    ] = "ours",
+    batch: Annotated[int, typer.Option(help="Readings in one message.", rich_help_panel=TRANSPORT)] = 1,
+    qos: Annotated[int, typer.Option(help="MQTT quality of service: 0, 1 or 2.", rich_help_panel=TRANSPORT)] = 1,
+    connections: Annotated[
+        int, typer.Option(help="MQTT connections that the sensors share.", rich_help_panel=TRANSPORT)
+    ] = 4,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A broker of your own, with the user of BDEMO_MQTT_USERNAME and BDEMO_MQTT_PASSWORD. No stack needed.",
+            rich_help_panel=TRANSPORT,
+            show_default=False,
+        ),
+    ] = None,
+    flush: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the end waits for the broker.", rich_help_panel=TRANSPORT)
+    ] = "10s",
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            help="Adds a JSON line to this file for each reading sent, acknowledged, failed; see bdemo verify.",
+            show_default=False,
+        ),
+    ] = None,
+    output_format: options.OutputFormat = options.Output.table,
+    state_dir: options.StateDir = None,
+) -> None:
+    """Lets simulated sensors publish temperatures, until the end that you give or Ctrl-C.
+
+    Each reading falls due at its own moment; when the broker was away, the
+    sensors catch up. Ctrl-C ends cleanly: what is out is waited for and the
+    summary printed (exit code 130). When readings failed, the exit code is 5.
+
+    [bold]Examples[/bold]
+
+      $ bdemo simulate --sensors 5 --rate 10 --duration 1m
+      $ bdemo simulate --sensors 10000 --rate 0.1 --model day-night --ramp 30s
+      $ bdemo simulate --count 5000 --rate 200 --late 0.05 --ledger run.jsonl
+      $ bdemo simulate --duration 30s --duplicate 0.1 --corrupt 0.1 -o json
+      $ bdemo simulate --topics original --kind int --mqtt broker.example:1883
+    """
+    from backend_demo.simulator import plan as plans
+    from backend_demo.simulator import sensors as simulator
+    from backend_demo.simulator.data_faults import Faults
+
+    plan = plans.Plan(
+        sensors=sensors,
+        rate=rate,
+        duration_s=None if duration is None else duration_s(duration),
+        count=count,
+        ramp_s=0.0 if ramp is None else duration_s(ramp),
+        seed=seed,
+        model=model,
+        kind=kind,
+        topics=topics,
+        batch=batch,
+        qos=qos,  # type: ignore[arg-type]  # the plan checks it
+        connections=connections,
+        faults=Faults(drop=drop, duplicate=duplicate, late=late, corrupt=corrupt),
+        flush_s=duration_s(flush),
+    )
+    settings = options.attached(state_dir) if mqtt is None else _own_broker(mqtt)
+    stop = threading.Event()
+    with _signals(stop) as received, _progress() as show:
+        summary = simulator.simulate(settings, plan, ledger=ledger, on_progress=show, stop=stop)
+    if output_format is options.Output.json:
+        output.show_json({"schema": SCHEMA, **vars(summary)})
+    else:
+        _show(summary)
+    if received:
+        raise typer.Exit(128 + received[0])
+    _check(summary)
+
+
+def _own_broker(mqtt: str) -> Settings:
+    host, _, port = mqtt.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
+        raise UsageError(f"--mqtt {mqtt!r} is not HOST:PORT", hint="for example --mqtt 127.0.0.1:1883")
+    return options.settings(mqtt_host=host, mqtt_port=int(port))
+
+
+@contextlib.contextmanager
+def _signals(stop: threading.Event) -> Iterator[list[int]]:
+    """The first Ctrl-C or SIGTERM sets `stop` and is kept in the list; a second one ends at once."""
+    received: list[int] = []
+
+    def on_signal(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """What shows a simulation's progress on stderr: a bar on a terminal, else a line every few seconds."""
+    if not sys.stderr.isatty():
+        yield _PlainProgress().show
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.fields[state]}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, state="connecting", figures="")
+
+        def show(progress: Progress) -> None:
+            bar.update(
+                task,
+                total=progress.total,
+                completed=progress.measured,
+                state=_state(progress),
+                figures=_figures(progress),
+            )
+
+        yield show
+
+
+class _PlainProgress:
+    def __init__(self) -> None:
+        self._next_s = PLAIN_PROGRESS_S
+
+    def show(self, progress: Progress) -> None:
+        if progress.seconds >= self._next_s:
+            self._next_s = progress.seconds + PLAIN_PROGRESS_S
+            output.say(f"{_state(progress)}: {_figures(progress)}")
+
+
+def _state(progress: Progress) -> str:
+    if not progress.connected:
+        return "broker away"
+    return "waiting for acknowledgements" if progress.flushing else "publishing"
+
+
+def _figures(progress: Progress) -> str:
+    return f"{progress.sent:,} sent, {progress.acknowledged:,} acknowledged, {progress.rate:,.1f}/s"
+
+
+def _show(summary: Summary) -> None:
+    rows: list[tuple[str, Any]] = [
+        (name, f"{value:,}")
+        for name, value in vars(summary).items()
+        if type(value) is int and (value or name in ("sent", "acknowledged", "failed"))
+    ]
+    rows += [("seconds", f"{summary.seconds:,.1f}"), ("readings/s", f"{summary.rate:,.1f}")]
+    output.show_table(("simulation", "readings>"), rows)
+
+
+def _check(summary: Summary) -> None:
+    """Raises ServiceFailed when the broker did not take everything."""
+    if summary.failed:
+        raise ServiceFailed(
+            f"{summary.failed:,} readings were not acknowledged by the MQTT broker",
+            hint="see: bdemo status, bdemo logs mqtt; they may have arrived all the same: bdemo verify --ledger FILE",
+        )
+    if summary.unsent:
+        raise ServiceFailed(
+            f"{summary.unsent:,} readings fell due and could not be sent in time",
+            hint="the machine or the broker is too slow: lower --sensors or --rate, or let --batch join readings",
+        )

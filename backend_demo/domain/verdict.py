@@ -1,0 +1,260 @@
+"""A ledger against the tables: what was lost, doubled, altered or invented, and which averages are wrong."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from backend_demo.domain.average import average
+from backend_demo.domain.reading import Reading, decode_payload, decode_reading, normalized
+from backend_demo.domain.topics import sensor_of
+
+State = Literal["sent", "acked", "failed"]
+
+
+class Entry(msgspec.Struct, gc=False):
+    """A line of a ledger: what became of one reading. A later line of the same reading says more."""
+
+    sensor: int
+    timestamp: float
+    value: float
+    state: State
+
+
+decode_entry = msgspec.json.Decoder(Entry).decode
+
+
+class Row(NamedTuple):
+    """What the tables hold for one identity; None where one of them has no row."""
+
+    sensor: int
+    timestamp: float
+    value: float | None
+    average: float | None
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong."""
+
+    sensor: int
+    timestamp: float
+    expected: float | None
+    found: float | None
+
+
+#: Examples kept of each kind of finding.
+EXAMPLES = 5
+
+
+@dataclass
+class Findings:
+    """All that is wrong in one way: how many, and the first few."""
+
+    count: int = 0
+    examples: list[Finding] = field(default_factory=list)
+
+    def add(self, finding: Finding) -> None:
+        """Counts it, and keeps it while there are few."""
+        self.count += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(finding)
+
+
+@dataclass
+class Verdict:
+    """What a comparison found. `lost` to `invented` need a ledger."""
+
+    ledger: int | None = None
+    """Readings in the ledger; None: there was none."""
+    acked: int | None = None
+    """Those of them that the broker has acknowledged."""
+    readings: int = 0
+    """Rows of `temperature` that were looked at."""
+    averages: int = 0
+    """Rows of `average`."""
+    dead_letters: int = 0
+    """Readings of the ledger that were refused: they are in `dead-letter`."""
+    lost: Findings = field(default_factory=Findings)
+    """Acknowledged, and neither in `temperature` nor refused."""
+    doubled: Findings = field(default_factory=Findings)
+    """More than one row for one identity."""
+    altered: Findings = field(default_factory=Findings)
+    """Stored with another value than was sent."""
+    invented: Findings = field(default_factory=Findings)
+    """Stored and never sent, within the ledger's sensors and times."""
+    average_missing: Findings = field(default_factory=Findings)
+    """A reading without its average."""
+    average_wrong: Findings = field(default_factory=Findings)
+    """Not the mean of its reading and those before."""
+    average_orphaned: Findings = field(default_factory=Findings)
+    """An average without its reading."""
+
+    @property
+    def findings(self) -> dict[str, Findings]:
+        """What can be wrong, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Findings)}
+
+    @property
+    def passed(self) -> bool:
+        """Nothing is wrong."""
+        return not any(findings.count for findings in self.findings.values())
+
+
+_SENT, _ACKED = 0, 1
+
+
+class Expected:
+    """What a ledger says about its readings: 17 bytes a line, so that a million readings need few megabytes."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._lines: dict[int, tuple[array[float], array[float], bytearray]] = {}
+        self.first, self.last = math.inf, -math.inf
+        for entry in entries:
+            lines = self._lines.get(entry.sensor)
+            if lines is None:
+                lines = self._lines[entry.sensor] = (array("d"), array("d"), bytearray())
+            timestamp = normalized(entry.timestamp)
+            lines[0].append(timestamp)
+            lines[1].append(entry.value)
+            lines[2].append(_ACKED if entry.state == "acked" else _SENT)
+            if timestamp < self.first:
+                self.first = timestamp
+            if timestamp > self.last:
+                self.last = timestamp
+
+    @property
+    def sensors(self) -> list[int]:
+        """The sensors, ascending."""
+        return sorted(self._lines)
+
+    def of(self, sensor: int) -> dict[float, tuple[float, bool]]:
+        """The sensor's readings by time: the value, and whether it was acknowledged."""
+        readings: dict[float, tuple[float, bool]] = {}
+        for timestamp, value, state in zip(*self._lines.get(sensor, ((), (), ())), strict=True):
+            known = readings.get(timestamp)
+            readings[timestamp] = (value, state == _ACKED or (known is not None and known[1]))
+        return readings
+
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """How many readings, and how many of them acknowledged."""
+        readings = acked = 0
+        for sensor in self._lines:
+            of = self.of(sensor)
+            readings += len(of)
+            acked += sum(was_acked for _, was_acked in of.values())
+        return readings, acked
+
+
+class Judge:
+    """Compares as the rows come: one sensor after the other, each in the order of its times."""
+
+    def __init__(self, expected: Expected, refused: Iterable[tuple[int, float]], *, window: int) -> None:
+        """`refused`: identities found in `dead-letter`; `window`: readings in an average."""
+        readings, acked = expected.counts
+        self._verdict = Verdict(ledger=readings, acked=acked)
+        self._expected = expected
+        self._refused: dict[int, set[float]] = {}
+        for sensor, timestamp in refused:
+            self._refused.setdefault(sensor, set()).add(timestamp)
+        self._window = window
+        self._waiting = set(expected.sensors)
+        """Sensors whose rows have not come yet."""
+        self._sensor: int | None = None
+        self._missing: dict[float, tuple[float, bool]] = {}
+        """The sensor's readings whose rows have not come yet."""
+        self._previous: float | None = None
+        self._newest: deque[float] = deque(maxlen=window)
+
+    def see(self, row: Row) -> None:
+        """The next row."""
+        if row.sensor != self._sensor:
+            self._end_sensor()
+            self._begin_sensor(row.sensor)
+        verdict = self._verdict
+        verdict.readings += row.value is not None
+        verdict.averages += row.average is not None
+        if row.timestamp == self._previous:
+            verdict.doubled.add(Finding(row.sensor, row.timestamp, None, row.value))
+            return
+        self._previous = row.timestamp
+        if row.value is None:
+            verdict.average_orphaned.add(Finding(row.sensor, row.timestamp, None, row.average))
+            return
+        self._match(row.sensor, row.timestamp, row.value)
+        self._newest.append(row.value)
+        # exact: every average of the pipeline, repairs too, comes from this very function over values in this order
+        mean = average(tuple(self._newest))
+        if row.average is None:
+            verdict.average_missing.add(Finding(row.sensor, row.timestamp, mean, None))
+        elif row.average != mean:
+            verdict.average_wrong.add(Finding(row.sensor, row.timestamp, mean, row.average))
+
+    def end(self) -> Verdict:
+        """The verdict, after the last row."""
+        self._end_sensor()
+        for sensor in sorted(self._waiting):
+            self._begin_sensor(sensor)
+            self._end_sensor()
+        return self._verdict
+
+    def _begin_sensor(self, sensor: int) -> None:
+        self._waiting.discard(sensor)
+        self._sensor, self._previous = sensor, None
+        self._missing = self._expected.of(sensor)
+        self._newest.clear()
+
+    def _end_sensor(self) -> None:
+        """What has no row was refused, or was never acknowledged, or is lost."""
+        if self._sensor is None:
+            return
+        refused = self._refused.get(self._sensor, set())
+        for timestamp, (value, acked) in sorted(self._missing.items()):
+            if timestamp in refused:
+                self._verdict.dead_letters += 1
+            elif acked:
+                self._verdict.lost.add(Finding(self._sensor, timestamp, value, None))
+        self._sensor = None
+
+    def _match(self, sensor: int, timestamp: float, value: float) -> None:
+        sent = self._missing.pop(timestamp, None)
+        if sent is not None:
+            if sent[0] != value:
+                self._verdict.altered.add(Finding(sensor, timestamp, sent[0], value))
+        elif self._expected.first <= timestamp <= self._expected.last:
+            self._verdict.invented.add(Finding(sensor, timestamp, None, value))
+
+
+def judge(
+    entries: Iterable[Entry], rows: Iterable[Row], refused: Iterable[tuple[int, float]] = (), *, window: int
+) -> Verdict:
+    """The verdict over a ledger and all rows of its sensors, in the order of sensor and time."""
+    judge = Judge(Expected(entries), refused, window=window)
+    for row in rows:
+        judge.see(row)
+    return judge.end()
+
+
+def identities(key: bytes | None, raw: bytes | None) -> list[tuple[int, float]]:
+    """The readings in a dead letter; none where its bytes hold none.
+
+    `raw` is a record of a later topic, or a sensor's payload, or an element of it with the MQTT topic as `key`.
+    """
+    if raw is None:
+        return []
+    try:
+        reading = decode_reading(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        sensor = None if key is None else sensor_of(key.decode(errors="replace"))
+        if sensor is None:
+            return []
+        found = decode_payload(sensor, raw, now=math.inf, future_tolerance_s=0)
+        return [(reading.sensor, reading.timestamp) for reading in found if isinstance(reading, Reading)]
+    return [(reading.sensor, normalized(reading.timestamp))]
