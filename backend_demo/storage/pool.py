@@ -36,6 +36,9 @@ _REASONS = {
     "57P": "it starts, stops or has ended this connection",
 }
 
+# the internal error: a query between the server's farewell (57P01) and the end of the connection
+_LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 
 class DatabaseUnavailable(ServiceFailed):
     """PostgreSQL does not answer now, or not with our tables; the same query may pass later."""
@@ -88,7 +91,7 @@ class Database:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+        except (OSError, asyncpg.PostgresError, *_LOST) as problem:
             reason = self._reason(problem)
             if reason is None:
                 raise
@@ -114,7 +117,7 @@ class Database:
             return "all connections are busy" if busy else "it does not answer"
         if isinstance(problem, ConnectionRefusedError | FileNotFoundError):
             return "it refuses connections"
-        if isinstance(problem, OSError | asyncpg.InterfaceError):
+        if isinstance(problem, (OSError, *_LOST)):
             return "the connection was lost"
         state = str(getattr(problem, "sqlstate", None) or "")
         return next((reason for prefix, reason in _REASONS.items() if state.startswith(prefix)), None)

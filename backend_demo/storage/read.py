@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 Series = Literal["temperature", "average"]
@@ -80,7 +80,9 @@ async def latest_of_all(connection: Any, series: Series, limit: int = SENSORS_MA
     return rows
 
 
-async def blocks(connection: Any, series: Series, sensor: int, start: float, end: float) -> AsyncIterator[list[Row]]:
+async def blocks(
+    connection: Any, series: Series, sensor: int, start: float, end: float
+) -> AsyncGenerator[list[Row], None]:
     """The sensor's rows from `start` to `end` (epoch seconds, both included), newest first, from one snapshot."""
     async with connection.transaction(readonly=True):
         cursor = await connection.cursor(_range[series], sensor, start, end)

@@ -1,0 +1,85 @@
+"""The original's three routes: its parameters, its answers, every value a string."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from backend_demo import metrics
+from backend_demo.gateway import problems
+from backend_demo.gateway.parameters import RangeParameters, SensorParameters, each_once
+from backend_demo.gateway.streaming import RangeResponse
+from backend_demo.storage import read
+
+router = APIRouter(
+    tags=["original"],
+    dependencies=[Depends(each_once)],
+    responses=problems.responses(_422="A parameter is wrong.", _503="The database is away; try again."),
+)
+
+
+class StringRow(BaseModel):
+    """A row as the original gives it."""
+
+    id: str
+    timestamp: str
+    sensor_num: str
+    value: str
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [{"id": "42", "timestamp": "1664000000.123", "sensor_num": "1", "value": "21.0"}]
+        }
+    }
+
+
+def encode(rows: Sequence[read.Row]) -> str:
+    """The rows as JSON objects of strings, without the brackets around them."""
+    # numbers need no quoting, and this takes a third of the time of an encoder that is given dicts of strings
+    return ",".join(
+        [
+            f'{{"id":"{id}","timestamp":"{timestamp}","sensor_num":"{sensor}","value":"{value}"}}'
+            for id, timestamp, sensor, value in rows
+        ]
+    )
+
+
+@router.get("/temperature", response_model=list[StringRow], summary="Readings of one sensor, newest first")
+async def temperature(request: Request, wanted: Annotated[RangeParameters, Query()]) -> Response:
+    """All readings of the sensor from `timestamp_start` to `timestamp_end`, both included; none for an unknown one."""
+    metrics.range_requests.inc()
+    return _range(request, "temperature", wanted)
+
+
+@router.get("/average", response_model=list[StringRow], summary="Averages of one sensor, newest first")
+async def average(request: Request, wanted: Annotated[RangeParameters, Query()]) -> Response:
+    """For each reading in the range, the mean of the sensor's ten newest readings at its time."""
+    metrics.average_requests.inc()
+    return _range(request, "average", wanted)
+
+
+def _range(request: Request, series: read.Series, wanted: RangeParameters) -> Response:
+    return RangeResponse(
+        request.app.state.database,
+        series,
+        wanted.sensor_num,
+        wanted.timestamp_start,
+        wanted.timestamp_end,
+        encode,
+    )
+
+
+@router.get("/temperature_latest", response_model=list[StringRow], summary="The newest reading of one sensor")
+async def temperature_latest(request: Request, wanted: Annotated[SensorParameters, Query()]) -> Response:
+    """A list of the sensor's newest reading, by the sensor's time; empty for an unknown sensor."""
+    metrics.latest_requests.inc()
+    async with request.app.state.database.connection() as connection:
+        row = await read.latest(connection, "temperature", wanted.sensor_num)
+    if row is not None:
+        metrics.latest_age.observe(max(0.0, time.time() - row[1]))
+    return Response(f"[{encode([row] if row else [])}]", media_type="application/json")

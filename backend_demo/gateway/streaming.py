@@ -1,0 +1,66 @@
+"""A range of rows as one JSON array, sent while it is read: a million rows take the memory of one block."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+import structlog
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from backend_demo.storage import read
+from backend_demo.storage.pool import Database, DatabaseUnavailable
+
+#: A client that takes no byte for so long is given up: it holds a connection to the database.
+SEND_TIMEOUT_S = 30.0
+
+log = structlog.get_logger()
+
+
+class RangeResponse(StreamingResponse):
+    """Reads and sends block by block. When the client goes away, Starlette cancels it, and asyncpg cancels the query.
+
+    An error before the first block is an answer of its own (503). After it, the answer is cut off without its end,
+    which HTTP clients report: never a shorter array that looks whole.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        series: read.Series,
+        sensor: int,
+        start: float,
+        end: float,
+        encode: Callable[[Sequence[read.Row]], str],
+    ) -> None:
+        super().__init__((), media_type="application/json")
+        self._database = database
+        self._range = (series, sensor, start, end)
+        self._encode = encode
+
+    async def stream_response(self, send: Send) -> None:
+        started = False
+        try:
+            async with (
+                self._database.range_connection() as connection,
+                contextlib.aclosing(read.blocks(connection, *self._range)) as blocks,
+            ):
+                rows: list[read.Row] = await anext(blocks, [])
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                started = True
+                text = "[" + self._encode(rows)
+                async for rows in blocks:
+                    await _send(send, text)
+                    text = "," + self._encode(rows)
+            await _send(send, text + "]", more=False)
+        except (DatabaseUnavailable, TimeoutError) as problem:
+            if not started:
+                raise
+            log.warning("range cut off", series=self._range[0], reason=str(problem) or "the client stopped reading")
+
+
+async def _send(send: Send, text: str, *, more: bool = True) -> None:
+    async with asyncio.timeout(SEND_TIMEOUT_S):
+        await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
