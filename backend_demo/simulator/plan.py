@@ -81,7 +81,7 @@ class Plan:
     @property
     def total(self) -> int | None:
         """Readings to measure in all; None when there is no end."""
-        # a reading at the very end is after it, whatever the last bit of a float says: 3 sensors at 0.1/s, 10 s: 3 readings
+        # a reading at the very end is after it, whatever the last bit of a float says: 3 sensors, 0.1/s, 10 s: 3
         in_time = None if self.duration_s is None else self.due_before(self.duration_s * (1 - 1e-12))
         ends = [end for end in (in_time, self.count) if end is not None]
         return min(ends) if ends else None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from backend_demo.domain.reading import Reading
 from backend_demo.domain.verdict import State
 from backend_demo.errors import ServiceFailed, UsageError
-from backend_demo.simulator.connection import KEEP_ALIVE_S, Connection
+from backend_demo.simulator.connection import Connection
 from backend_demo.simulator.fleet import ITEM_MAX, Fleet, Message
 from backend_demo.simulator.ledger import Ledger
 from backend_demo.simulator.plan import Plan, Progress, Summary
@@ -28,6 +28,8 @@ TEND_S = 0.5
 PROGRESS_S = 0.25
 #: How often `stop` is looked at, at least.
 STOP_S = 0.1
+#: Within this time the broker must have accepted all connections.
+CONNECT_S = 10.0
 #: A simulation ends when no broker was there for so long.
 BROKER_AWAY_S = 300.0
 
@@ -70,7 +72,7 @@ def _connect(
     for connection in connections:
         stack.callback(connection.close)
         connection.open()
-    deadline = time.monotonic() + KEEP_ALIVE_S
+    deadline = time.monotonic() + CONNECT_S
     while not all(connection.connected for connection in connections):
         for key, events in selector.select(STOP_S):
             key.data.serve(events)
