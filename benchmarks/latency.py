@@ -1,7 +1,7 @@
-"""Seconds from a sensor's publish to the committed row: `python benchmarks/latency.py [--sensors 5] [--rate 10] [--duration 20]`.
+"""Seconds from a sensor's publish to the committed row: `python benchmarks/latency.py --sensors 5 --rate 10`.
 
-Measures the running stack (`bdemo up` first). Each reading carries the time at which it was published; PostgreSQL tells when
-its row was committed (`track_commit_timestamp`). The first two seconds are left out. Prints one JSON document.
+Measures the running stack (`bdemo up` first). Each reading carries the time at which it was published; PostgreSQL
+tells when its row was committed (`track_commit_timestamp`). The first two seconds are left out. Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from backend_demo.settings import load
 from backend_demo.stack.state import StateDirectory
 
 QUERY = """
-select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 - timestamp from {table} where timestamp between $1 and $2
+select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 - timestamp
+from {table} where timestamp between $1 and $2
 """
 
 
@@ -49,17 +50,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [
-                sys.executable,
-                "-m",
-                "backend_demo",
-                "simulate",
-                "--sensors",
-                str(wanted.sensors),
-                "--rate",
-                str(wanted.rate),
-            ]
-            + ["--duration", str(wanted.duration), "--state-dir", str(settings.state_dir)]
-            + ["--ledger", str(Path(folder) / "ledger")],
+                *(sys.executable, "-m", "backend_demo", "simulate", "--sensors", str(wanted.sensors)),
+                *("--rate", str(wanted.rate), "--duration", str(wanted.duration)),
+                *("--state-dir", str(settings.state_dir), "--ledger", str(Path(folder) / "ledger")),
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
         )

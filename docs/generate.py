@@ -6,7 +6,6 @@ Each page is a pure function of what it describes.
 from __future__ import annotations
 
 import inspect
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,8 +47,9 @@ def settings() -> str:
         )
     return f"""# Settings
 
-From strongest to weakest: a flag of the command, `{ENV_PREFIX}` and the name in capitals in the environment, `{CONFIG_FILE}` in
-the working directory or above it, the original's names (environment or `.env`), the default. An unknown name is an error.
+From strongest to weakest: a flag of the command, `{ENV_PREFIX}` and the name in capitals in the environment,
+`{CONFIG_FILE}` in the working directory or above it, the original's names (environment or `.env`), the default.
+An unknown name is an error.
 
 {table(["setting", "default", "bounds", "meaning"], rows)}"""
 
@@ -82,19 +82,25 @@ def errors_page() -> str:
         if inspect.isclass(error) and issubclass(error, errors.BdemoError) and error is not errors.BdemoError
     )
     rows.sort(key=lambda row: int(row[0]))
+    reasons = ", ".join(f"`{reason}`" for reason in get_args(Reason))
+    topics = [
+        [f"`{topic.name}`", str(topic.partitions), ", ".join(f"`{key}={value}`" for key, value in topic.config.items())]
+        for topic in TOPICS.values()
+    ]
     return f"""# Exit codes and reasons
 
-0 is success, 1 a bug, 130 an interrupt (Ctrl-C), 143 a SIGTERM. An error is one line `error:` and one line `hint:` on stderr.
+0 is success, 1 a bug, 130 an interrupt (Ctrl-C), 143 a SIGTERM. An error is one line `error:` and one line `hint:` on
+stderr.
 
 {table(["exit code", "error", "when"], rows)}
 ## Reasons of dead letters
 
 What cannot be used goes to the topic `dead-letter` as it came; the headers say `stage`, `reason`, `detail`,
-`origin-topic`, `origin-partition` and `origin-offset`. The reasons: {", ".join(f"`{reason}`" for reason in get_args(Reason))}.
+`origin-topic`, `origin-partition` and `origin-offset`. The reasons: {reasons}.
 
 ## Kafka topics
 
-{table(["topic", "partitions", "settings"], [[f"`{t.name}`", str(t.partitions), ", ".join(f"`{k}={v}`" for k, v in t.config.items())] for t in TOPICS.values()])}"""
+{table(["topic", "partitions", "settings"], topics)}"""
 
 
 def commands() -> str:
@@ -142,4 +148,3 @@ if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
     for path, text in pages().items():
         path.write_text(text)
-        print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path, file=sys.stderr)
