@@ -29,8 +29,8 @@ def _number(given: Any) -> Any:
     return given
 
 
-SensorNumber = Annotated[int, BeforeValidator(_integer), Field(ge=0, le=SENSOR_MAX, description="Sensor number.")]
-Timestamp = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+SensorNumber = Annotated[int, Field(ge=0, le=SENSOR_MAX, description="Sensor number."), BeforeValidator(_integer)]
+Timestamp = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 
 
 class Parameters(BaseModel):

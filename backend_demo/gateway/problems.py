@@ -75,6 +75,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
+_PLAIN_WORDS = {"missing": "is missing", "extra_forbidden": "is no parameter of this route"}
+
+
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
@@ -86,6 +89,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _reason(found: dict[str, Any]) -> str:
+    if found["type"] in _PLAIN_WORDS:
+        return _PLAIN_WORDS[found["type"]]
     message = str(found["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 

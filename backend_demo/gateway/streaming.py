@@ -19,6 +19,10 @@ SEND_TIMEOUT_S = 30.0
 log = structlog.get_logger()
 
 
+class ClientStalled(Exception):
+    """The client has stopped reading."""
+
+
 class RangeResponse(StreamingResponse):
     """Reads and sends block by block. When the client goes away, Starlette cancels it, and asyncpg cancels the query.
 
@@ -55,12 +59,15 @@ class RangeResponse(StreamingResponse):
                     await _send(send, text)
                     text = "," + self._encode(rows)
             await _send(send, text + "]", more=False)
-        except (DatabaseUnavailable, TimeoutError) as problem:
+        except (DatabaseUnavailable, ClientStalled) as problem:
             if not started:
                 raise
-            log.warning("range cut off", series=self._range[0], reason=str(problem) or "the client stopped reading")
+            log.warning("range cut off", series=self._range[0], reason=str(problem))
 
 
 async def _send(send: Send, text: str, *, more: bool = True) -> None:
-    async with asyncio.timeout(SEND_TIMEOUT_S):
-        await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+    except TimeoutError:
+        raise ClientStalled(f"the client took nothing for {SEND_TIMEOUT_S:.0f} s") from None
