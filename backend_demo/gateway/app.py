@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -79,6 +80,10 @@ async def serve(settings: Settings) -> None:
         ),
         ends_when=lambda: app.state.readiness.hopeless or app.state.watch.done(),
     )
+    # what exists now stays: looked at seldom, it costs 50 us less a request
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
     await server.serve(sockets=[listener])
     if server.cancelled:
         raise asyncio.CancelledError
@@ -95,6 +100,13 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.cancelled = False
         self._ends_when = ends_when
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except asyncio.CancelledError:
+            self.cancelled = self.should_exit = True
+            await self.lifespan.shutdown()
 
     async def main_loop(self) -> None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from backend_demo.storage import read
 from backend_demo.storage.pool import Database, DatabaseUnavailable
@@ -43,6 +43,13 @@ class RangeResponse(StreamingResponse):
         self._database = database
         self._range = (series, sensor, start, end)
         self._encode = encode
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            # uvicorn cancels what outlasts its shutdown, and logs a traceback for each that passes this on
+            log.warning("range cut off", series=self._range[0], reason="the gateway ends")
 
     async def stream_response(self, send: Send) -> None:
         started = False
