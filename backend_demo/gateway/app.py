@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from backend_demo import __version__, metrics
+from backend_demo import __version__
 from backend_demo.errors import ConfigurationInvalid, PortInUse
 from backend_demo.gateway import docs, health, original, problems, v1
 from backend_demo.settings import Settings
@@ -55,67 +54,43 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-async def serve(settings: Settings) -> None:
-    """Serves the API and the metrics until cancelled, or told to end by a signal.
+async def main(settings: Settings, stop: asyncio.Event) -> None:
+    """Serves the API until `stop` is set; then answers under way have a few seconds to end.
 
     Raises PortInUse, ConfigurationInvalid; ServiceFailed when PostgreSQL does not come within a minute of the start.
     """
-    listener = _listen(settings.gateway_host, settings.gateway_port)
-    try:
-        metrics.serve(settings, "gateway")
-    except OSError as problem:
-        listener.close()
-        raise PortInUse(settings.gateway_stats_port, "gateway (metrics)", "another process") from problem
     app = create_app(settings)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            lifespan="on",
-            timeout_graceful_shutdown=SHUTDOWN_S,
-        ),
-        ends_when=lambda: app.state.readiness.hopeless or app.state.watch.done(),
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    # what exists now stays: looked at seldom, it costs 50 us less a request
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000)
-    await server.serve(sockets=[listener])
-    if server.cancelled:
-        raise asyncio.CancelledError
+    server = _Server(config, lambda: stop.is_set() or app.state.readiness.hopeless or app.state.watch.done())
+    with _listen(settings.gateway_host, settings.gateway_port) as listener:
+        await server.serve(sockets=[listener])
     if app.state.readiness.hopeless:
         raise app.state.readiness.failure()
     if not app.state.watch.cancelled():
-        app.state.watch.result()  # a bug
+        app.state.watch.result()  # raises what broke it: a bug
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but a cancellation ends it as a signal does: answers are finished, connections closed."""
+    """uvicorn, ended by a condition of ours instead of by the signals, which the process itself handles."""
 
-    def __init__(self, config: uvicorn.Config, ends_when: Callable[[], bool]) -> None:
+    def __init__(self, config: uvicorn.Config, ended: Callable[[], bool]) -> None:
         super().__init__(config)
-        self.cancelled = False
-        self._ends_when = ends_when
+        self._ended = ended
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            await super().startup(sockets)
-        except asyncio.CancelledError:
-            self.cancelled = self.should_exit = True
-            await self.lifespan.shutdown()
-
-    async def main_loop(self) -> None:
-        try:
-            await super().main_loop()
-        except asyncio.CancelledError:
-            self.cancelled = True
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
 
     async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or self._ends_when()
+        return await super().on_tick(counter) or self._ended()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -21,6 +21,8 @@ CHECK_EVERY_S = 1.0
 CHECK_TIMEOUT_S = 3.0
 #: How long after the start the database, migrated, may be waited for.
 START_LIMIT_S = 60.0
+#: The same when the credentials or the database's name are wrong: a stack that comes up makes them in this time.
+MISCONFIGURED_LIMIT_S = 5.0
 
 log = structlog.get_logger()
 
@@ -33,17 +35,18 @@ class Readiness:
         self._missing: str | None = "not yet asked"
         self._since = time.time()
         self._started = time.monotonic()
+        self._start_limit_s = START_LIMIT_S
         self._was_ready = False
 
     @property
     def hopeless(self) -> bool:
         """The database has not been there since the start, for the whole time that it may take."""
-        return not self._was_ready and time.monotonic() - self._started > START_LIMIT_S
+        return not self._was_ready and time.monotonic() - self._started > self._start_limit_s
 
     def failure(self) -> ServiceFailed:
         """Why the gateway gives up."""
         return ServiceFailed(
-            f"the gateway waited {START_LIMIT_S:.0f} s for PostgreSQL: {self._missing}",
+            f"the gateway waited {self._start_limit_s:.0f} s for PostgreSQL: {self._missing}",
             hint="look at BDEMO_POSTGRES_DSN, then: bdemo migrate",
         )
 
@@ -67,6 +70,7 @@ class Readiness:
             async with asyncio.timeout(CHECK_TIMEOUT_S), self._database.connection() as connection:
                 await read.check_tables(connection)
         except DatabaseUnavailable as problem:
+            self._start_limit_s = MISCONFIGURED_LIMIT_S if problem.misconfigured else START_LIMIT_S
             return problem.reason
         except TimeoutError:
             return "it does not answer"

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from backend_demo.errors import ServiceFailed
+from backend_demo.storage.retry import FAILURES, LOST
 
 POOL_SIZE = 8
 #: Of these, a range may hold so many: a few slow readers of long ranges leave the rest to the quick queries.
@@ -36,18 +37,17 @@ _REASONS = {
     "57P": "it starts, stops or has ended this connection",
 }
 
-# the internal error: a query between the server's farewell (57P01) and the end of the connection
-_LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)
-
 
 class DatabaseUnavailable(ServiceFailed):
     """PostgreSQL does not answer now, or not with our tables; the same query may pass later."""
 
     code = "database_unavailable"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, state: str = "") -> None:
         super().__init__(f"PostgreSQL: {reason}", hint="see: bdemo status")
         self.reason = reason
+        self.misconfigured = state.startswith(("28", "3D000"))
+        """The credentials or the database's name are wrong: that will not pass by itself."""
 
 
 class Database:
@@ -91,11 +91,12 @@ class Database:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
-        except (OSError, asyncpg.PostgresError, *_LOST) as problem:
-            reason = self._reason(problem)
+        except FAILURES as problem:
+            state = str(getattr(problem, "sqlstate", None) or "")
+            reason = self._reason(problem, state)
             if reason is None:
                 raise
-            raise DatabaseUnavailable(reason) from problem
+            raise DatabaseUnavailable(reason, state) from problem
 
     @contextlib.asynccontextmanager
     async def range_connection(self) -> AsyncIterator[Any]:
@@ -111,15 +112,14 @@ class Database:
         finally:
             self._ranges.release()
 
-    def _reason(self, problem: Exception) -> str | None:
+    def _reason(self, problem: Exception, state: str) -> str | None:
         if isinstance(problem, TimeoutError):
             busy = self._pool.get_size() == POOL_SIZE and self._pool.get_idle_size() == 0
             return "all connections are busy" if busy else "it does not answer"
         if isinstance(problem, ConnectionRefusedError | FileNotFoundError):
             return "it refuses connections"
-        if isinstance(problem, (OSError, *_LOST)):
+        if isinstance(problem, (OSError, *LOST)):
             return "the connection was lost"
-        state = str(getattr(problem, "sqlstate", None) or "")
         return next((reason for prefix, reason in _REASONS.items() if state.startswith(prefix)), None)
 
 
