@@ -170,6 +170,8 @@ class Judge:
         self._sensor: int | None = None
         self._missing: dict[float, tuple[float, bool]] = {}
         """The sensor's readings whose rows have not come yet."""
+        self._refused_now: set[float] = set()
+        """Times of the sensor's readings that were refused."""
         self._previous: float | None = None
         self._newest: deque[float] = deque(maxlen=window)
 
@@ -209,15 +211,15 @@ class Judge:
         self._waiting.discard(sensor)
         self._sensor, self._previous = sensor, None
         self._missing = self._expected.of(sensor)
+        self._refused_now = self._refused.get(sensor, set())
         self._newest.clear()
 
     def _end_sensor(self) -> None:
         """What has no row was refused, or was never acknowledged, or is lost."""
         if self._sensor is None:
             return
-        refused = self._refused.get(self._sensor, set())
         for timestamp, (value, acked) in sorted(self._missing.items()):
-            if timestamp in refused:
+            if timestamp in self._refused_now:
                 self._verdict.dead_letters += 1
             elif acked:
                 self._verdict.lost.add(Finding(self._sensor, timestamp, value, None))
@@ -226,7 +228,11 @@ class Judge:
     def _match(self, sensor: int, timestamp: float, value: float) -> None:
         sent = self._missing.pop(timestamp, None)
         if sent is not None:
-            if sent[0] != value:
+            if sent[0] == value:
+                return
+            if timestamp in self._refused_now:  # in conflict with one that was there before
+                self._verdict.dead_letters += 1
+            else:
                 self._verdict.altered.add(Finding(sensor, timestamp, sent[0], value))
         elif self._expected.first <= timestamp <= self._expected.last:
             self._verdict.invented.add(Finding(sensor, timestamp, None, value))
