@@ -1,7 +1,9 @@
 """Seconds from a sensor's publish to the committed row: `python benchmarks/latency.py --sensors 5 --rate 10`.
 
 Measures the running stack (`bdemo up` first). Each reading carries the time at which it was published; PostgreSQL
-tells when its row was committed (`track_commit_timestamp`). The first two seconds are left out. Prints one JSON document.
+tells when its row was committed (`track_commit_timestamp`). The first two seconds are left out.
+
+Prints one JSON document.
 """
 
 from __future__ import annotations
