@@ -7,14 +7,13 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from backend_demo.errors import ConfigurationInvalid, suggest
+from backend_demo.places import CONFIG_FILE, default_state_dir, find_upward
 
 ENV_PREFIX = "BDEMO_"
-CONFIG_FILE = "bdemo.toml"
 
 
 def _port(default: int, description: str) -> Any:
@@ -28,7 +27,7 @@ class Settings(BaseSettings):
 
     # -- the stack
     state_dir: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_state_dir("bdemo")),
+        default_factory=default_state_dir,
         description="Directory with all state of one stack: data, logs, secrets, addresses.",
     )
     stack: Literal["embedded", "compose"] = Field(
@@ -169,12 +168,6 @@ class OriginalEnvSource(_MappingSource):
     def __call__(self) -> dict[str, Any]:
         values = {**read_env_file(Path(".env")), **os.environ}
         return {field: values[name] for name, field in ORIGINAL_NAMES.items() if values.get(name)}
-
-
-def find_upward(name: str) -> Path | None:
-    """The nearest file of that name in the working directory or above it."""
-    here = Path.cwd()
-    return next((folder / name for folder in (here, *here.parents) if (folder / name).exists()), None)
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

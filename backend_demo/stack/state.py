@@ -4,51 +4,77 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import secrets
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from backend_demo.errors import ConfigurationInvalid, NoStack, ResourceInUse
-from backend_demo.settings import Settings
+
+if TYPE_CHECKING:
+    from backend_demo.settings import Settings
 
 SCHEMA = "bdemo.stack/1"
 
-#: Who may do what: `sensor` publishes, `bridge` and `observer` subscribe; `bdemo` owns the tables, `bdemo_reader` reads.
+#: Who may do what: `sensor` publishes, `bridge` and `observer` subscribe; `bdemo` owns tables, `bdemo_reader` reads.
 MqttUser = Literal["sensor", "bridge", "observer"]
 PostgresUser = Literal["bdemo", "bdemo_reader"]
+
+#: Everybody with a password: those above, and who administers the two servers.
+_USERS = ("sensor", "bridge", "observer", "mqtt_admin", "postgres", "bdemo", "bdemo_reader")
+
+#: Longest folder of unix sockets: a socket's path may have 107 bytes, and `/postgres/.s.PGSQL.65535` follows.
+_SOCKETS_MAX = 80
+
+#: All that a stack keeps in its state directory; nothing else there is ever deleted.
+CONTENTS = (
+    *("kafka", "mqtt", "postgres", "faust", "logs", "run", "locks"),
+    *("supervisor.conf", "stack.json", "secrets.json"),
+)
 
 #: Settings that differ from user to user or hold secrets: never in stack.json.
 _PRIVATE = {"state_dir", "postgres_dsn", "mqtt_username", "mqtt_password", "failpoint"}
 
 
 class StateDirectory:
-    """Everything that one stack keeps: `stack.json` (addresses), `secrets.json`, `locks/`, `logs/`, the servers' data."""
+    """All that one stack keeps: `stack.json` (addresses), `secrets.json`, `locks/`, `logs/`, the servers' data."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path.resolve()
         self.stack_file = self.path / "stack.json"
         self.secrets_file = self.path / "secrets.json"
         self.logs = self.path / "logs"
         self.locks = self.path / "locks"
+        self.sockets = self.path / "run"
+        if len(os.fsencode(self.sockets)) > _SOCKETS_MAX:
+            name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+            self.sockets = Path(tempfile.gettempdir()) / f"bdemo-{name}"
 
     def create(self) -> None:
         """Makes the directory (0700) and the secrets (0600) where they are missing. Raises ConfigurationInvalid."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for folder in (self.logs, self.locks):
-                folder.mkdir(exist_ok=True, mode=0o700)
-            if self.path.stat().st_uid != os.geteuid():
+            if any(entry.name not in CONTENTS for entry in self.path.iterdir()) and not self.secrets_file.exists():
                 raise ConfigurationInvalid(
-                    f"{self.path} belongs to another user", hint="choose another directory with --state-dir"
+                    f"{self.path} is not empty, and no state directory of bdemo",
+                    hint="name an empty or a new directory with --state-dir",
                 )
-            self.path.chmod(0o700)
+            for folder in (self.logs, self.locks, self.sockets):
+                folder.mkdir(exist_ok=True, mode=0o700)
+            for folder in (self.path, self.sockets):
+                if folder.lstat().st_uid != os.geteuid():
+                    raise ConfigurationInvalid(
+                        f"{folder} belongs to another user", hint="choose another directory with --state-dir"
+                    )
+                folder.chmod(0o700)
             if not self.secrets_file.exists():
-                users = ("sensor", "bridge", "observer", "postgres", "bdemo", "bdemo_reader")
-                write_private(self.secrets_file, json.dumps({user: secrets.token_urlsafe(18) for user in users}))
+                write_private(self.secrets_file, json.dumps({user: secrets.token_urlsafe(18) for user in _USERS}))
         except OSError as problem:
             raise ConfigurationInvalid(
                 f"cannot use {self.path} as state directory: {problem.strerror or problem}",
@@ -84,41 +110,78 @@ class StateDirectory:
             )
         return dict(record["settings"])
 
-    def attached(
-        self, settings: Settings, *, mqtt: MqttUser = "sensor", postgres: PostgresUser = "bdemo"
-    ) -> Settings:
+    def attached(self, settings: Settings, *, mqtt: MqttUser = "sensor", postgres: PostgresUser = "bdemo") -> Settings:
         """`settings` with the running stack's addresses and these users' credentials. Raises NoStack."""
+        from backend_demo.settings import Settings  # 0.3 s, and who only asks what is `saved` needs none of it
+
         values = self.saved()
-        port = values["postgres_port"]
-        password = quote(self.secret(postgres), safe="")
         return Settings(
             **{
                 **values,
                 "state_dir": self.path,
                 "failpoint": settings.failpoint,
-                "postgres_dsn": f"postgresql://{postgres}:{password}@127.0.0.1:{port}/temperature",
+                "postgres_dsn": self.postgres_dsn(postgres),
                 "mqtt_username": mqtt,
                 "mqtt_password": self.secret(mqtt),
             }
         )
 
+    def postgres_dsn(self, user: PostgresUser) -> str:
+        """Where the running stack's database is, and how this user gets in. Raises NoStack."""
+        password = quote(self.secret(user), safe="")
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.saved()['postgres_port']}/temperature"
+
     @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Holds `locks/<name>` for this process; it falls with the process. Raises ResourceInUse."""
-        self.locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(self.locks / name, "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                owner = file.read().strip() or "another process"
+    def lock(self, name: str, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Holds `locks/<name>` for this process; it falls with the process. Raises ResourceInUse after `wait_s`."""
+        path = self.locks / name
+        deadline = time.monotonic() + wait_s
+        while (file := _locked(path)) is None:
+            if time.monotonic() >= deadline:
+                owner = _first_line(path) or "another process"
                 raise ResourceInUse(
                     f"{name} of {self.path} is held by process {owner}", hint="wait for it, or stop that process"
-                ) from None
+                )
+            time.sleep(0.1)
+        with file:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            yield
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def remove_dead_locks(self) -> None:
+        """Removes the lock files of processes that were killed."""
+        for path in self.locks.glob("*"):
+            file = _locked(path)
+            if file is not None:
+                with file:
+                    path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> IO[str] | None:
+    """The lock file, locked; None when another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    while True:
+        file = open(path, "a+")  # noqa: SIM115 - the caller closes it, and with it the lock
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return None
+        # whoever held it may have removed it meanwhile: a lock on a file without a name excludes nobody
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
+
+
+def _first_line(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text().strip()
+    return ""
 
 
 def write_private(path: Path, text: str) -> None:

@@ -1,0 +1,90 @@
+"""The ports of an embedded stack: shifted, chosen, checked; and whose they are when they are taken."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Collection
+
+from backend_demo.errors import ConfigurationInvalid, PortInUse
+from backend_demo.settings import Settings
+from backend_demo.stack.services import SERVICES
+
+HOST = "127.0.0.1"
+
+#: Each port's setting and the service that listens there.
+OWNERS: dict[str, str] = {port: service.name for service in SERVICES.values() for port in service.ports}
+
+
+def shifted(settings: Settings) -> Settings:
+    """`settings` with the offset added to every port, once. Raises ConfigurationInvalid."""
+    ports = {name: int(getattr(settings, name)) + settings.port_offset for name in OWNERS}
+    for name, port in ports.items():
+        if port > 65535:
+            raise ConfigurationInvalid(
+                f"{name} would be {port} with port offset {settings.port_offset}", hint="choose a smaller offset"
+            )
+        twin = next(other for other in OWNERS if ports[other] == port)
+        if twin != name:
+            raise ConfigurationInvalid(f"{twin} and {name} are both {port}", hint="give each a port of its own")
+    return addressed(settings, ports)
+
+
+def free(settings: Settings) -> Settings:
+    """`settings` with ports that nobody listens on."""
+    with contextlib.ExitStack() as held:  # all are held until the last is chosen, so that none is chosen twice
+        ports = {}
+        for name in OWNERS:
+            listener = held.enter_context(socket.socket())
+            listener.bind((HOST, 0))
+            ports[name] = int(listener.getsockname()[1])
+    return addressed(settings, ports)
+
+
+def addressed(settings: Settings, ports: dict[str, int]) -> Settings:
+    """`settings` with these ports and the addresses that follow from them."""
+    return settings.model_copy(
+        update={
+            **ports,
+            "port_offset": 0,
+            "kafka_bootstrap": f"{HOST}:{ports['kafka_port']}",
+            "mqtt_host": HOST,
+            "gateway_host": HOST,
+            "gateway_url": f"http://{HOST}:{ports['gateway_port']}",
+            "stats_host": HOST,
+        }
+    )
+
+
+def check_free(settings: Settings, services: Collection[str]) -> None:
+    """Raises PortInUse, with who listens there, when a port of one of `services` is taken."""
+    for name, service in OWNERS.items():
+        if service in services and not _is_free(port := int(getattr(settings, name))):
+            raise PortInUse(port, service, _listener(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # connections of an earlier stack that linger (TIME_WAIT) do not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+            probe.listen(1)
+        except PermissionError as problem:
+            raise ConfigurationInvalid(
+                f"port {port} may be opened by root only", hint="choose a port above 1023"
+            ) from problem
+        except OSError:
+            return False
+    return True
+
+
+def _listener(port: int) -> str:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            local = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and connection.pid and local and local.port == port:
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return "another user's process"

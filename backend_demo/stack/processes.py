@@ -1,0 +1,71 @@
+"""Processes of a stack: those that nobody supervises any more are found and ended; the memory that one takes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+
+def children_of(server_url: str) -> list[tuple[str, psutil.Process]]:
+    """Processes that the supervisor at that URL started, and theirs, with the program's name.
+
+    They carry it in their environment, live on when the supervisor is killed, and a new one would start second copies.
+    """
+    found = []
+    for process in _all():
+        environment = _environment(process)
+        if environment.get("SUPERVISOR_SERVER_URL") == server_url:
+            found.append((environment.get("SUPERVISOR_PROCESS_NAME", ""), process))
+    return found
+
+
+def postgres_in(data: Path) -> list[psutil.Process]:
+    """PostgreSQL's processes in that data directory. A busy backend survives its postmaster and blocks the next one."""
+    folder = data.resolve()
+    return [process for process in _all() if _works_in(process, folder)]
+
+
+def end(processes: Iterable[psutil.Process], *, first: signal.Signals = signal.SIGTERM, grace_s: float = 10.0) -> None:
+    """Sends `first`, after `grace_s` SIGKILL, and waits. A process whose number was given away again is left alone."""
+    left = list(processes)
+    for number, wait_s in ((first, grace_s), (signal.SIGKILL, 5.0)):
+        for process in left:
+            _send(process, number)
+        _, left = psutil.wait_procs(left, timeout=wait_s)
+
+
+def resident_bytes(process: psutil.Process) -> int:
+    """Resident memory of a process and its children; what they share (PostgreSQL's buffers) counts once."""
+    family = [process, *process.children(recursive=True)]
+    memory = [member.memory_info() for member in family if member.is_running()]
+    own = sum(info.rss - getattr(info, "shared", 0) for info in memory)
+    return own + max((getattr(info, "shared", 0) for info in memory), default=0)
+
+
+def _all() -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if process.pid != os.getpid()]
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        # the name as well: somebody's shell may stand in that folder
+        return process.name() == "postgres" and Path(process.cwd()) == folder
+    except (psutil.Error, OSError):
+        return False
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)  # psutil compares the start time first
