@@ -1,0 +1,211 @@
+"""Kafka's log without a consumer group: reads partitions from given offsets, and goes on there when Kafka was away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+
+from backend_demo.errors import ServiceFailed
+from backend_demo.operations.tail_merge import Partition, Record
+
+#: A call to Kafka that takes longer has failed.
+CALL_S = 5.0
+#: How long one poll waits for records.
+POLL_S = 1.0
+#: Records that one poll returns at most; what else was fetched stays undecoded in the client.
+POLL_RECORDS = 1000
+RETRY_S = 1.0
+
+
+async def partitions_of(bootstrap: str) -> dict[str, list[Partition]]:
+    """Every topic with its partitions. Raises ServiceFailed."""
+    admin = AIOKafkaAdminClient(**_client_options(bootstrap))
+    try:
+        async with asyncio.timeout(CALL_S):
+            await admin.start()
+            described = await admin.describe_topics()
+    except (KafkaError, OSError) as problem:
+        raise _unreachable(bootstrap) from problem
+    finally:
+        await admin.close()
+    return {
+        topic["topic"]: sorted(TopicPartition(topic["topic"], entry["partition"]) for entry in topic["partitions"])
+        for topic in described
+    }
+
+
+class KafkaLog:
+    """Some partitions, read by a consumer that joins no group, and how far each has been read."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        partitions: Sequence[Partition],
+        *,
+        patience_s: float | None,
+        notify: Callable[[str], None],
+    ) -> None:
+        """`patience_s`: how long Kafka may be away before that is a ServiceFailed; None: for ever."""
+        self._bootstrap = bootstrap
+        self._partitions = [TopicPartition(*partition) for partition in partitions]
+        self._patience_s = patience_s
+        self._notify = notify
+        self._consumer: Any = None
+        self._silent_polls = 0
+        self.positions: dict[Partition, int] = dict.fromkeys(self._partitions, 0)
+        """The offset that comes next in each partition."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._connect()
+        except (KafkaError, OSError) as problem:
+            raise _unreachable(self._bootstrap) from problem
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._disconnect()
+
+    async def ends(self) -> dict[Partition, int]:
+        """The offset after the newest record of each partition."""
+        ends: dict[Partition, int] = await self._ask(lambda consumer: consumer.end_offsets(self._partitions))
+        return ends
+
+    async def starts(self, timestamp: float) -> dict[Partition, int]:
+        """The offset of the first record at or after this time (epoch seconds; 0: of the oldest) in each partition."""
+        if timestamp <= 0:
+            begins: dict[Partition, int] = await self._ask(
+                lambda consumer: consumer.beginning_offsets(self._partitions)
+            )
+            return begins
+        milliseconds = dict.fromkeys(self._partitions, round(timestamp * 1000))
+        found = await self._ask(lambda consumer: consumer.offsets_for_times(dict(milliseconds)))
+        ends = await self.ends()
+        return {partition: ends[partition] if at is None else at.offset for partition, at in found.items()}
+
+    def seek(self, positions: Mapping[Partition, int]) -> None:
+        """Goes to these offsets."""
+        self.positions.update(positions)
+        for partition, offset in positions.items():
+            self._consumer.seek(TopicPartition(*partition), offset)
+
+    async def poll(self, partitions: Collection[Partition] = ()) -> dict[Partition, list[Record]]:
+        """The next records of these partitions (none named: of all), oldest first; nothing after a second without any.
+
+        Waits, and says so, while Kafka is away. Raises ServiceFailed when that takes too long, or on unreadable data.
+        """
+        asked = [TopicPartition(*partition) for partition in partitions] or self._partitions
+        try:
+            async with asyncio.timeout(CALL_S):
+                found = await self._consumer.getmany(*asked, timeout_ms=round(POLL_S * 1000), max_records=POLL_RECORDS)
+                # where records were compacted away, a position moves without a record
+                for partition in found or asked:
+                    self.positions[partition] = await self._consumer.position(partition)
+            if found:
+                self._silent_polls = 0
+            else:
+                await self._look_after_silence(asked)
+        except (KafkaError, OSError) as problem:
+            await self._wait_for_kafka(problem)
+            return {}
+        return {partition: [_record(record) for record in records] for partition, records in found.items()}
+
+    async def _look_after_silence(self, asked: Sequence[TopicPartition]) -> None:
+        """Tells silence from an outage: fails when Kafka does not answer, or holds records that do not come."""
+        async with asyncio.timeout(CALL_S):
+            ends = await self._consumer.end_offsets(asked)
+        behind = any(self.positions[partition] < end for partition, end in ends.items())
+        self._silent_polls = self._silent_polls + 1 if behind else 0
+        if self._silent_polls > CALL_S / POLL_S:
+            # aiokafka goes on by itself after an outage, but not after every one (its issues 551 and 703)
+            await self._disconnect()
+            raise KafkaTimeoutError("records are there and do not come")
+
+    async def _ask(self, question: Callable[[Any], Awaitable[Any]]) -> Any:
+        while True:
+            try:
+                async with asyncio.timeout(CALL_S):
+                    return await question(self._consumer)
+            except (KafkaError, OSError) as problem:
+                await self._wait_for_kafka(problem)
+
+    async def _wait_for_kafka(self, problem: KafkaError | OSError) -> None:
+        """Returns when Kafka answers again. Raises ServiceFailed when it is not away at all, or for too long."""
+        if isinstance(problem, KafkaError) and not (problem.retriable or isinstance(problem, KafkaTimeoutError)):
+            raise ServiceFailed(
+                f"Kafka's records cannot be read: {type(problem).__name__}: {problem}",
+                hint="leave that topic out, or look with: bdemo logs kafka",
+            ) from problem
+        self._notify("waiting for Kafka")
+        began = time.monotonic()
+        while True:
+            try:
+                if self._consumer is None:
+                    await self._connect()
+                async with asyncio.timeout(CALL_S):
+                    await self._consumer.end_offsets(self._partitions)
+            except (KafkaError, OSError) as again:
+                if self._patience_s is not None and time.monotonic() - began > self._patience_s:
+                    raise _unreachable(self._bootstrap) from again
+                await asyncio.sleep(RETRY_S)
+            else:
+                break
+        self._silent_polls = 0
+        self._notify("Kafka is back")
+
+    async def _connect(self) -> None:
+        consumer = AIOKafkaConsumer(
+            group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", **_client_options(self._bootstrap)
+        )
+        try:
+            async with asyncio.timeout(CALL_S):
+                await consumer.start()
+                consumer.assign(self._partitions)
+                await consumer.end_offsets(self._partitions)  # a broker that listens may still have no leaders
+        except BaseException:
+            await _stop(consumer)
+            raise
+        self._consumer = consumer
+        self.seek(self.positions)
+
+    async def _disconnect(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    # a task of its own: while Kafka is away, stop() ends in the CancelledError of one of the consumer's inner tasks,
+    # which must not pass for the cancellation of the caller
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait([stopping], timeout=CALL_S)
+    if stopping.done() and not stopping.cancelled():
+        stopping.exception()  # of no interest; asked for, so that asyncio does not report it as overlooked
+
+
+def _client_options(bootstrap: str) -> dict[str, Any]:
+    # its lines about lost connections (80 a second in an outage) must not reach the user: `notify` tells it once
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    return {"bootstrap_servers": bootstrap, "client_id": "bdemo-tail", "request_timeout_ms": round(2000 * CALL_S)}
+
+
+def _unreachable(bootstrap: str) -> ServiceFailed:
+    return ServiceFailed(f"cannot reach Kafka at {bootstrap}", hint="is it running? look with: bdemo status")
+
+
+def _record(record: Any) -> Record:
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        None if record.timestamp is None or record.timestamp < 0 else record.timestamp / 1000,
+        record.key,
+        record.value,
+        tuple(record.headers),
+    )

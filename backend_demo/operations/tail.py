@@ -1,0 +1,144 @@
+"""Reads Kafka topics as `tail` reads files: the newest records, or those since a time, merged; then what comes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from backend_demo.domain import topics
+from backend_demo.errors import UnknownName
+from backend_demo.operations.kafka_log import KafkaLog, partitions_of
+from backend_demo.operations.tail_merge import Merge, Order, Partition, Record, time_of
+
+#: Records that came while the past was printed: from here on they are merged by time too, not only poll by poll.
+CATCH_UP_RECORDS = 1000
+#: Records of a partition read in search of one sensor's: beyond it, the user is told what takes so long.
+LONG_SEARCH_RECORDS = 10_000
+#: How long Kafka may be away while the past is read for `--exit`; up to 52 s were measured after a kill -9.
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Newest:
+    """Begin with the newest `count` records, over all partitions of all topics together."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Since:
+    """Begin with the first record produced at or after `timestamp`, epoch seconds; 0: with the oldest there is."""
+
+    timestamp: float
+
+
+Notify = Callable[[str], None]
+
+
+async def tail(
+    bootstrap: str,
+    names: Sequence[str],
+    start: Newest | Since,
+    *,
+    follow: bool,
+    sensor: int | None = None,
+    notify: Notify,
+) -> AsyncGenerator[list[Record], None]:
+    """Batches of records of these topics (none named: the pipeline's), in the order of their time.
+
+    Ends when all is told that was there at the start, or with `follow` never; then an empty batch comes about once a
+    second while nothing else does. Joins no consumer group and commits nothing. `notify` gets what a user should know.
+    Raises UnknownName, ServiceFailed.
+    """
+    chosen = _choose(names, await partitions_of(bootstrap), notify)
+    order = Order(chosen)
+    wanted = _filter(sensor)
+    partitions = [partition for group in chosen.values() for partition in group]
+    async with KafkaLog(bootstrap, partitions, patience_s=None if follow else PATIENCE_S, notify=notify) as log:
+        ends = await log.ends()
+        if isinstance(start, Newest):
+            yield await _newest(log, order, ends, start.count, wanted, notify)
+        else:
+            async for batch in _merged(log, order, await log.starts(start.timestamp), ends):
+                yield list(filter(wanted, batch))
+        while follow:
+            before, ends = ends, await log.ends()
+            if sum(ends.values()) - sum(before.values()) < CATCH_UP_RECORDS:
+                log.seek(before)
+                break
+            async for batch in _merged(log, order, before, ends):
+                yield list(filter(wanted, batch))
+        while follow:
+            found = await log.poll()
+            yield sorted((record for records in found.values() for record in records if wanted(record)), key=order)
+
+
+def _choose(
+    names: Sequence[str], known: Mapping[str, Sequence[Partition]], notify: Notify
+) -> dict[str, Sequence[Partition]]:
+    """The partitions of the topics that are named, or else of those of the pipeline that exist."""
+    chosen = list(dict.fromkeys(names or (name for name in topics.PIPELINE if name in known)))
+    if not chosen:
+        raise UnknownName("topic", topics.PIPELINE[0], known)
+    for name in chosen:
+        if name not in known:
+            raise UnknownName("topic", name, known)
+    if not names and len(chosen) < len(topics.PIPELINE):
+        notify(f"no such topics: {', '.join(name for name in topics.PIPELINE if name not in known)}")
+    return {name: known[name] for name in chosen}
+
+
+def _filter(sensor: int | None) -> Callable[[Record], bool]:
+    """Whether a record is this sensor's: its key is the number, or on `sensor-data` one of its MQTT topics."""
+    if sensor is None:
+        return lambda record: True
+    keys = {b"%d" % sensor, *(topics.mqtt_topic(sensor, original=original).encode() for original in (False, True))}
+    return lambda record: record.key in keys
+
+
+async def _merged(
+    log: KafkaLog, order: Order, starts: Mapping[Partition, int], ends: Mapping[Partition, int]
+) -> AsyncIterator[list[Record]]:
+    """What lies between these offsets, by time. Reads on only where the merge starves, so little is in memory."""
+    log.seek(starts)
+    merge = Merge(ends, order)
+    while True:
+        for partition in [partition for partition in merge.starved if log.positions[partition] >= ends[partition]]:
+            merge.close(partition)
+        if merge.starved:
+            for partition, records in (await log.poll(merge.starved)).items():
+                merge.feed(partition, (record for record in records if record.offset < ends[partition]))
+        yield list(merge.ready())
+        if not merge.starved:
+            return
+
+
+async def _newest(
+    log: KafkaLog,
+    order: Order,
+    ends: Mapping[Partition, int],
+    count: int,
+    wanted: Callable[[Record], bool],
+    notify: Notify,
+) -> list[Record]:
+    """The newest `count` wanted records: looks further back until no older record can belong to them."""
+    begins = await log.starts(0)
+    span = count
+    while True:
+        starts = {partition: max(begins[partition], ends[partition] - span) for partition in ends}
+        kept: deque[Record] = deque(maxlen=count)
+        oldest: dict[Partition, float] = {}
+        async for batch in _merged(log, order, starts, ends):
+            for record in batch:
+                oldest.setdefault((record.topic, record.partition), time_of(record))
+                if wanted(record):
+                    kept.append(record)
+        cut = [partition for partition in ends if starts[partition] > begins[partition]]
+        # before this moment some partition may hold records that were not looked at
+        complete_from = max((oldest.get(partition, float("inf")) for partition in cut), default=float("-inf"))
+        if not count or (not cut) or (len(kept) == count and time_of(kept[0]) >= complete_from):
+            return list(kept)
+        if span < LONG_SEARCH_RECORDS <= span * 8:
+            notify("looking further back, for as many records as were asked for")
+        span *= 8
