@@ -6,6 +6,8 @@ services share (`sensor_values_received_total`) tells them apart by its port.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
 
 from backend_demo.settings import Settings
@@ -25,7 +27,9 @@ lag_records = Gauge("bdemo_lag_records", "Records of the input topics not yet ha
 # -- bridge (7001)
 mqtt_received = Counter("bdemo_mqtt_received_total", "MQTT messages received, repeats included.")
 mqtt_repeated = Counter("bdemo_mqtt_repeated_total", "MQTT messages that came again while they were held.")
-mqtt_acknowledged = Counter("bdemo_mqtt_acknowledged_total", "MQTT messages acknowledged after Kafka's acknowledgement.")
+mqtt_acknowledged = Counter(
+    "bdemo_mqtt_acknowledged_total", "MQTT messages acknowledged after Kafka's acknowledgement."
+)
 mqtt_in_flight = Gauge("bdemo_mqtt_in_flight", "MQTT messages held until Kafka acknowledges.")
 
 # -- collection, processing, aggregation (7002 to 7004), the original's
@@ -50,6 +54,19 @@ average_latency = Histogram(
     "aggregated_value_latency", "Seconds from a sensor's time to its committed average.", buckets=LATENCY_BUCKETS
 )
 log_gaps = Counter("bdemo_log_gaps_total", "Times the log began behind the fence: records are gone (retention).")
+
+
+def observe_all(histogram: Histogram, values: list[float]) -> None:
+    """Observes many values at once; one by one, they would cost more than loading their rows (0.9 us each)."""
+    values.sort()
+    below = 0
+    for bound, bucket in zip(histogram._upper_bounds, histogram._buckets, strict=True):
+        upto = bisect_right(values, bound)
+        if upto > below:
+            bucket.inc(upto - below)
+        below = upto
+    histogram._sum.inc(sum(values))
+
 
 # -- gateway (7006), the original's
 range_requests = Counter("sensor_values_requests_total", "Requests for readings.")

@@ -50,7 +50,12 @@ class Window(msgspec.Struct):
         """
         times, values = self.times, self.values
         size = len(times)
-        at = size if not size or timestamp > times[-1] else bisect_left(times, timestamp)
+        if not size or timestamp > times[-1]:
+            times.append(timestamp)
+            values.append(value)
+            self._cut(capacity)
+            return [(timestamp, average(values[-window:]))]
+        at = bisect_left(times, timestamp)
         if at < size and times[at] == timestamp:
             return Unchanged.DUPLICATE if values[at] == value else Unchanged.CONFLICT
         if self.truncated and at == 0:
@@ -65,7 +70,10 @@ class Window(msgspec.Struct):
                 (times[i], average(values[max(0, i + 1 - window) : i + 1]))
                 for i in range(at, min(at + window, size + 1))
             ]
-        if size + 1 > capacity:
-            del times[0], values[0]
-            self.truncated = True
+        self._cut(capacity)
         return changed
+
+    def _cut(self, capacity: int) -> None:
+        if len(self.times) > capacity:
+            del self.times[0], self.values[0]
+            self.truncated = True

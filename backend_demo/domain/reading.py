@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -29,14 +28,21 @@ Reason = Literal[
 ]
 
 
+Sensor = Annotated[int, msgspec.Meta(ge=0, le=SENSOR_MAX)]
+"""A sensor's number."""
+
+Time = Annotated[float, msgspec.Meta(ge=0)]
+"""A sensor's time: epoch seconds, whole microseconds."""
+
+
 class Reading(msgspec.Struct, gc=False):
     """One temperature of one sensor, as it travels from `src-data` on; an average has the same form.
 
     `timestamp` is the sensor's time in epoch seconds, whole microseconds: with the sensor it is the reading's identity.
     """
 
-    sensor: int
-    timestamp: float
+    sensor: Sensor
+    timestamp: Time
     value: float
 
 
@@ -47,8 +53,8 @@ class Aggregate(msgspec.Struct, gc=False, omit_defaults=True):
     `processed-data` with the same number: once the loader has loaded up to it, the averages can be computed in SQL.
     """
 
-    sensor: int
-    timestamp: float
+    sensor: Sensor
+    timestamp: Time
     value: float | None = None
     repair: int | None = None
 
@@ -92,25 +98,20 @@ def normalized(timestamp: float) -> float:
     return micros(timestamp) / 1_000_000
 
 
-def decode_payload(
-    sensor: int, payload: bytes, *, now: float, future_tolerance_s: float
-) -> Iterator[Reading | Rejected]:
+def decode_payload(sensor: int, payload: bytes, *, now: float, future_tolerance_s: float) -> list[Reading | Rejected]:
     """The readings of one MQTT payload, in their order: one object, or an array of them.
 
     What cannot be used comes as Rejected and disturbs nothing beside it. `now`: epoch seconds.
     """
     if payload.lstrip()[:1] != b"[":
-        yield _decode_object(sensor, payload, now, future_tolerance_s)
-        return
+        return [_decode_object(sensor, payload, now, future_tolerance_s)]
     try:
         items = _decode_raw_items(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        yield Rejected("json", _short(problem), payload)
-        return
+        return [Rejected("json", _short(problem), payload)]
     if not items:
-        yield Rejected("empty", "an array without readings", payload)
-    for item in items:
-        yield _decode_object(sensor, bytes(item), now, future_tolerance_s)
+        return [Rejected("empty", "an array without readings", payload)]
+    return [_decode_object(sensor, bytes(item), now, future_tolerance_s) for item in items]
 
 
 def _decode_object(sensor: int, raw: bytes, now: float, future_tolerance_s: float) -> Reading | Rejected:
@@ -186,8 +187,3 @@ def _short(problem: Exception) -> str:
 
 def _quoted(value: object) -> str:
     return repr(value)[:60]
-
-
-def check_key(reading: Reading, key: bytes | None) -> bool:
-    """Whether a record's key is its reading's sensor, and the sensor one that a table can hold."""
-    return key == b"%d" % reading.sensor and 0 <= reading.sensor <= SENSOR_MAX

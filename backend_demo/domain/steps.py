@@ -15,9 +15,7 @@ from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.reading import (
     Aggregate,
     Reading,
-    Reason,
     Rejected,
-    check_key,
     decode_aggregate,
     decode_payload,
     decode_reading,
@@ -71,20 +69,20 @@ class Collect:
 
     def __call__(self, partitions: Partitions, now: float) -> Outcome:
         out = Outcome()
+        produced, tolerance_s, known = out.produced, self._tolerance_s, self._known
         for partition, records in partitions.items():
             for record in records:
                 out.received += 1
                 key, raw = record.key, record.value
-                sensor = self._sensor(key)
+                sensor = known.get(key) or self._sensor(key)  # type: ignore[arg-type]  # None is simply not known
                 if sensor is None or raw is None:
-                    reason, detail = _unusable(key, raw)
-                    found: Iterable[Reading | Rejected] = (Rejected(reason, detail, raw or b""),)
-                else:
-                    found = decode_payload(sensor[0], raw, now=now, future_tolerance_s=self._tolerance_s)
-                for reading in found:
+                    refused = _unusable(key, raw)
+                    out.dead_letters.append(_dead_letter("collection", refused, record, topics.SENSOR_DATA, partition))
+                    continue
+                number, out_key, out_partition = sensor
+                for reading in decode_payload(number, raw, now=now, future_tolerance_s=tolerance_s):
                     if isinstance(reading, Reading):
-                        assert sensor is not None
-                        out.produced[sensor[2]].append((sensor[1], encode(reading)))
+                        produced[out_partition].append((out_key, encode(reading)))
                     else:
                         out.dead_letters.append(
                             _dead_letter("collection", reading, record, topics.SENSOR_DATA, partition)
@@ -93,26 +91,22 @@ class Collect:
 
     def _sensor(self, key: bytes | None) -> tuple[int, bytes, int] | None:
         """Number, record key and partition of the sensor that an MQTT topic names."""
-        if key is None:
+        number = None if key is None else topics.sensor_of(key.decode(errors="replace"))
+        if key is None or number is None:
             return None
-        known = self._known.get(key)
-        if known is None:
-            number = topics.sensor_of(key.decode(errors="replace"))
-            if number is None:
-                return None
-            out_key = b"%d" % number
-            known = self._known[key] = (number, out_key, self._partition_of(out_key))
-            if len(self._known) > 1_000_000:  # a flood of invented sensors must not fill the memory
-                self._known = {key: known}
-        return known
+        if len(self._known) > 1_000_000:  # a flood of invented sensors must not fill the memory
+            self._known.clear()
+        out_key = b"%d" % number
+        sensor = self._known[key] = (number, out_key, self._partition_of(out_key))
+        return sensor
 
 
-def _unusable(key: bytes | None, raw: bytes | None) -> tuple[Reason, str]:
+def _unusable(key: bytes | None, raw: bytes | None) -> Rejected:
     if key is None:
-        return "key", "no key"
+        return Rejected("key", "no key", raw or b"")
     if raw is None:
-        return "empty", "no value"
-    return "topic", f"no sensor in {key[:200].decode(errors='replace')!r}"
+        return Rejected("empty", "no value", b"")
+    return Rejected("topic", f"no sensor in {key[:200].decode(errors='replace')!r}", raw)
 
 
 class Process:
@@ -129,12 +123,12 @@ class Process:
             for record in records:
                 out.received += 1
                 reading = _read(record)
-                if isinstance(reading, Reading) and not low <= reading.value <= high:
-                    reading = Rejected("range", f"{reading.value} is not in {low} to {high}", record.value or b"")
-                if isinstance(reading, Reading):
+                if type(reading) is Reading and low <= reading.value <= high:
                     forward((record.key, record.value))  # type: ignore[arg-type]  # a reading has both
-                else:
-                    out.dead_letters.append(_dead_letter("processing", reading, record, topics.SRC_DATA, partition))
+                    continue
+                if isinstance(reading, Reading):
+                    reading = Rejected("range", f"{reading.value} is not in {low} to {high}", record.value or b"")
+                out.dead_letters.append(_dead_letter("processing", reading, record, topics.SRC_DATA, partition))
         return out
 
 
@@ -152,8 +146,10 @@ class Average:
 
     def __call__(self, partitions: Partitions) -> Outcome:
         out = Outcome()
+        size, capacity = self._window, self._capacity
         for partition, records in partitions.items():
-            windows, changed, produced = self.windows[partition], self.changed[partition], out.produced[partition]
+            windows, changed = self.windows[partition], self.changed[partition]
+            produce = out.produced[partition].append
             for record in records:
                 out.received += 1
                 reading = _read(record)
@@ -162,35 +158,26 @@ class Average:
                         _dead_letter("aggregation", reading, record, topics.PROCESSED_DATA, partition)
                     )
                     continue
-                window = windows.get(reading.sensor)
+                sensor, offset = reading.sensor, record.offset
+                window = windows.get(sensor)
                 if window is None:
-                    window = windows[reading.sensor] = Window(times=[], values=[])
-                if record.offset <= window.offset:
+                    window = windows[sensor] = Window(times=[], values=[])
+                if offset <= window.offset:
                     continue
-                self._apply(window, reading, record, produced, out.counts)
-                window.offset = record.offset
-                changed.add(reading.sensor)
+                window.offset = offset
+                changed.add(sensor)
+                averages = window.insert(reading.timestamp, reading.value, window=size, capacity=capacity)
+                if type(averages) is list:
+                    out.counts["late"] += len(averages) > 1
+                    for timestamp, value in averages:
+                        produce((record.key, encode(Reading(sensor, timestamp, value))))  # type: ignore[arg-type]
+                elif averages is Unchanged.TOO_OLD:
+                    out.counts["repair"] += 1
+                    repair = Aggregate(sensor, reading.timestamp, repair=offset)
+                    produce((record.key, encode(repair)))  # type: ignore[arg-type]
+                else:
+                    out.counts[averages.value] += 1  # type: ignore[union-attr]
         return out
-
-    def _apply(
-        self,
-        window: Window,
-        reading: Reading,
-        record: Record,
-        produced: list[tuple[bytes, bytes]],
-        counts: Counter[str],
-    ) -> None:
-        key: bytes = record.key  # type: ignore[assignment]  # checked with the reading
-        averages = window.insert(reading.timestamp, reading.value, window=self._window, capacity=self._capacity)
-        if averages is Unchanged.TOO_OLD:
-            counts["repair"] += 1
-            produced.append((key, encode(Aggregate(reading.sensor, reading.timestamp, repair=record.offset))))
-        elif isinstance(averages, Unchanged):
-            counts[averages.value] += 1
-        else:
-            counts["late"] += len(averages) > 1
-            for timestamp, value in averages:
-                produced.append((key, encode(Aggregate(reading.sensor, timestamp, value))))
 
     def forget(self, partition: int) -> None:
         """Drops the state of a partition that another aggregator owns now."""
@@ -236,16 +223,18 @@ def load(processed: Partitions, aggregated: Partitions, fence: Mapping[tuple[str
     Of two readings with one identity the first wins, of two averages the last.
     """
     out = Load()
+    readings, origins = out.readings, out.origins
     for partition, records in processed.items():
         begin = fence.get((topics.PROCESSED_DATA, partition), 0)
         for record in records:
             reading = _read(record) if record.offset >= begin else None
-            if not isinstance(reading, Reading):
+            if type(reading) is not Reading:
                 continue  # the aggregation has told what it could not read
             key = (reading.sensor, reading.timestamp)
-            known = out.readings.setdefault(key, reading.value)
-            if key not in out.origins:
-                out.origins[key] = (partition, record)
+            known = readings.get(key)
+            if known is None:
+                readings[key] = reading.value
+                origins[key] = (partition, record)
             elif known == reading.value:
                 out.duplicates += 1
             else:
@@ -289,7 +278,7 @@ def _read(record: Record) -> Reading | Rejected:
         reading = decode_reading(record.value)
     except UNREADABLE as problem:
         return Rejected("json", str(problem)[:200], record.value)
-    if not check_key(reading, record.key):
+    if record.key != b"%d" % reading.sensor:
         return Rejected("key", f"key {record.key!r} is not sensor {reading.sensor}", record.value)
     return reading
 

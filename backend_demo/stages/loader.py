@@ -153,10 +153,8 @@ class Loader:
         repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
         metrics.duplicates.labels("loader").inc(repeated)
         now = time.time()
-        for _, timestamp in found.readings:
-            metrics.value_latency.observe(max(0.0, now - timestamp))
-        for _, timestamp in found.averages:
-            metrics.average_latency.observe(max(0.0, now - timestamp))
+        metrics.observe_all(metrics.value_latency, [max(0.0, now - timestamp) for _, timestamp in found.readings])
+        metrics.observe_all(metrics.average_latency, [max(0.0, now - timestamp) for _, timestamp in found.averages])
 
     # -- the connection
 

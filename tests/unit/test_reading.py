@@ -14,7 +14,7 @@ NOW = 1_800_000_000.0
 
 
 def decode(payload: bytes) -> list[Reading | Rejected]:
-    return list(decode_payload(7, payload, now=NOW, future_tolerance_s=60))
+    return decode_payload(7, payload, now=NOW, future_tolerance_s=60)
 
 
 @pytest.mark.parametrize(
