@@ -1,5 +1,70 @@
 """`bdemo up`."""
 
+from __future__ import annotations
 
-def up() -> None:
-    """To be written."""
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend_demo.cli import options
+
+if TYPE_CHECKING:
+    from backend_demo.settings import Settings
+
+
+def up(
+    services: Annotated[
+        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these, and what they need.")
+    ] = None,
+    state_dir: options.StateDir = None,
+    port_offset: Annotated[
+        int | None, typer.Option("--port-offset", min=0, max=50000, help="Add this to every port.", show_default=False)
+    ] = None,
+    any_port: Annotated[bool, typer.Option("--any-port", help="Take free ports instead.")] = False,
+) -> None:
+    """Start the stack in the background; returns when a reading can pass through all of it.
+
+    Run again, it says what runs and mends what does not.
+
+    Examples:
+
+      $ bdemo up
+
+      $ bdemo up --any-port
+
+      $ bdemo up --state-dir /tmp/second --port-offset 10000
+    """
+    from backend_demo.cli.progress import Progress
+    from backend_demo.stack.open import open_stack
+
+    settings = options.settings(state_dir=state_dir, port_offset=port_offset)
+    with Progress() as progress:
+        open_stack(settings, any_port=any_port).up(services or [], progress.report)
+    _show_addresses(options.attached(settings.state_dir), state_dir, mended=progress.changed)
+
+
+def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool) -> None:
+    from rich.markup import escape
+
+    from backend_demo.cli.output import say, show_table
+
+    say("[green]the stack is up[/]" if mended else "[green]all of it was running already[/]")
+    show_table(
+        ("address", "of"),
+        (
+            (settings.gateway_url, "REST gateway; its documentation is at /docs"),
+            (f"{settings.mqtt_host}:{settings.mqtt_port}", "MQTT broker"),
+            (settings.kafka_bootstrap, "Kafka"),
+            (f"127.0.0.1:{settings.postgres_port}", "PostgreSQL, database temperature"),
+        ),
+    )
+    here = escape(f" --state-dir {shlex.quote(str(state_dir))}") if state_dir else ""
+    say("Try:")
+    for command, purpose in (
+        ("simulate --sensors 5 --duration 60", "sensors that publish"),
+        ("tail topic", "readings as they pass"),
+        ("query latest", "what has arrived"),
+    ):
+        say(f"  [bold]bdemo {command}{here}[/]  [dim]{purpose}[/]")

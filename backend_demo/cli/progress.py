@@ -1,0 +1,88 @@
+"""Services on their way up: a live table on a terminal, plain lines without one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from backend_demo.stack.base import ServiceStatus
+from backend_demo.stack.services import SERVICES
+
+#: Without a terminal, a detail that changes all the time (bytes fetched) is a line so often.
+LINE_EVERY_S = 5.0
+
+STYLES = {"ready": "green", "failed": "bold red", "unhealthy": "red", "fetching": "cyan", "starting": "yellow"}
+
+
+class Progress:
+    """Shows what `Stack.up` reports, from any thread."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._begin = time.monotonic()
+        self._lock = threading.Lock()
+        self._newest: dict[str, ServiceStatus] = {}
+        self._ready_s: dict[str, float] = {}
+        self._said: dict[str, tuple[str, float]] = {}
+        self._spinner = Spinner("dots")
+        self._live = (
+            Live(get_renderable=self._table, console=self._console, refresh_per_second=10, redirect_stdout=False)
+            if self._console.is_terminal
+            else None
+        )
+        self.changed = False
+        """Whether anything did not run before."""
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def report(self, status: ServiceStatus) -> None:
+        """Takes one service's newest state."""
+        with self._lock:
+            now = time.monotonic() - self._begin
+            self._newest[status.name] = status
+            self.changed = self.changed or status.detail != "was running"
+            if status.state == "ready":
+                self._ready_s[status.name] = now
+            if self._live is None:
+                self._say(status, now)
+
+    def _say(self, status: ServiceStatus, now: float) -> None:
+        state, said_at = self._said.get(status.name, ("", 0.0))
+        if status.state != state or now - said_at >= LINE_EVERY_S:
+            self._said[status.name] = (status.state, now)
+            seconds = f"{now:6.1f} s" if status.state == "ready" else " " * 8
+            self._console.print(f"{status.name:12} {status.state:9} {seconds}  {status.detail}".rstrip(), style=None)
+
+    def _table(self) -> RenderableType:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("", "component", "state", "detail"):
+            table.add_column(column, no_wrap=True)
+        table.add_column("seconds", justify="right")
+        with self._lock:
+            shown = [name for name in SERVICES if name in self._newest] or ["kafka"]
+            now = time.monotonic() - self._begin
+            for name in shown:
+                status = self._newest.get(name, ServiceStatus(name, "starting"))
+                mark: RenderableType = Text("✓", "green") if status.state == "ready" else self._spinner
+                seconds = f"{self._ready_s.get(name, now):.1f}"
+                state = Text(status.state, STYLES.get(status.state, ""))
+                table.add_row(mark, name, state, Text(status.detail, "dim"), seconds)
+        return table

@@ -1,0 +1,40 @@
+"""A running stack for any project's tests."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from backend_demo.settings import Settings
+from backend_demo.stack.base import ServiceStatus, Stack
+from backend_demo.stack.open import open_stack
+from backend_demo.stack.state import StateDirectory
+
+
+@contextlib.contextmanager
+def running_stack(
+    state_dir: Path | None = None, *, any_port: bool = True, **settings: Any
+) -> Iterator[tuple[Settings, Stack]]:
+    """A stack of its own, on free ports, that is brought up before and down after; its settings and the stack.
+
+    It is wiped afterwards when no `state_dir` is given. `settings` are those of `Settings`, by name::
+
+        @pytest.fixture(scope="session")
+        def stack():
+            with running_stack(aggregation_window=5) as (settings, stack):
+                yield settings
+    """
+    with contextlib.ExitStack() as cleanup:
+        folder = state_dir or Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="bdemo-")))
+        configured = Settings(state_dir=folder, **settings)
+        stack = open_stack(configured, any_port=any_port)
+        cleanup.callback(stack.down, wipe=state_dir is None)
+        stack.up((), _ignore)
+        yield StateDirectory(folder).attached(configured), stack
+
+
+def _ignore(status: ServiceStatus) -> None:
+    """Nobody watches it come up."""
