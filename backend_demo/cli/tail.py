@@ -13,7 +13,7 @@ import typer
 
 from backend_demo.cli import options
 from backend_demo.cli.output import say
-from backend_demo.errors import UsageError
+from backend_demo.errors import BdemoError, UsageError
 
 if TYPE_CHECKING:
     from backend_demo.operations.tail import Newest, Since
@@ -230,8 +230,13 @@ class _Lines:
         return line.encode(self._encoding, errors="backslashreplace")
 
     def write(self, lines: Iterable[bytes]) -> None:
-        """Prints a batch, which may be empty. Raises BrokenPipeError."""
-        sys.stdout.buffer.writelines(line + b"\n" for line in lines)
-        sys.stdout.flush()
+        """Prints a batch, which may be empty. Raises BrokenPipeError when nobody reads any more."""
+        try:
+            sys.stdout.buffer.writelines(line + b"\n" for line in lines)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as problem:
+            raise BdemoError(f"cannot write the output: {problem.strerror}", hint="is the disk full?") from problem
         if any(event & select.POLLERR for _, event in self._gone.poll(0)):
             raise BrokenPipeError

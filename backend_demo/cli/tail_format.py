@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from backend_demo.domain.dead_letter import read_headers
-from backend_demo.domain.topics import DEAD_LETTER
+from backend_demo.domain.topics import DEAD_LETTER, PIPELINE
 from backend_demo.operations.tail_merge import Record
 from backend_demo.operations.tail_mqtt import Message
 
@@ -109,7 +109,9 @@ class PrettyRecords:
     def __init__(self, topics: Sequence[str], *, colour: bool) -> None:
         self._colour = colour
         self._topic_width = max(map(len, topics))
-        self._topic_colour = {topic: _COLOURS[rank % len(_COLOURS)] for rank, topic in enumerate(topics)}
+        # the pipeline's topics have the same colours whichever of them are shown
+        ranked = enumerate(dict.fromkeys((*PIPELINE, *topics)))
+        self._topic_colour = {topic: _COLOURS[rank % len(_COLOURS)] for rank, topic in ranked}
         self._topic_colour[DEAD_LETTER] = _RED
         self._place = _Column(6, limit=20, right=True)
         self._key = _Column(6, limit=30)

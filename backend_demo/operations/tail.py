@@ -77,7 +77,7 @@ async def tail(
 def _choose(
     names: Sequence[str], known: Mapping[str, Sequence[Partition]], notify: Notify
 ) -> dict[str, Sequence[Partition]]:
-    """The partitions of the topics that are named, or else of those of the pipeline that exist."""
+    """The partitions of the topics named, or else of the pipeline's that exist; in the order of the pipeline."""
     chosen = list(dict.fromkeys(names or (name for name in topics.PIPELINE if name in known)))
     if not chosen:
         raise UnknownName("topic", topics.PIPELINE[0], known)
@@ -86,7 +86,11 @@ def _choose(
             raise UnknownName("topic", name, known)
     if not names and len(chosen) < len(topics.PIPELINE):
         notify(f"no such topics: {', '.join(name for name in topics.PIPELINE if name not in known)}")
-    return {name: known[name] for name in chosen}
+    return {name: known[name] for name in sorted(chosen, key=_hop)}
+
+
+def _hop(topic: str) -> int:
+    return topics.PIPELINE.index(topic) if topic in topics.PIPELINE else len(topics.PIPELINE)
 
 
 def _filter(sensor: int | None) -> Callable[[Record], bool]:
