@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -70,6 +71,9 @@ def main() -> NoReturn:
     """Runs one command and ends the process with its exit code."""
     debug = "--debug" in sys.argv[1:]
     signal.signal(signal.SIGTERM, _on_sigterm)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for °
     code = 1
     try:
         # outside standalone mode a typer.Exit comes back as its code
