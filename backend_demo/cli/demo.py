@@ -1,5 +1,161 @@
-"""`bdemo demo`."""
+"""`bdemo demo`: the whole system in a minute, explained."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend_demo.cli import options
+from backend_demo.cli.output import say
+from backend_demo.errors import VerificationFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+    from backend_demo.settings import Settings
+    from backend_demo.simulator.plan import Plan, Summary
+
+SENSORS = 5
 
 
-def demo() -> None:
-    """To be written."""
+def demo(
+    state_dir: options.StateDir = None,
+    duration: Annotated[str, typer.Option(metavar="TIME", help="How long the sensors publish.")] = "10s",
+    rate: Annotated[float, typer.Option(help="Readings per second and sensor.")] = 10.0,
+    any_port: Annotated[bool, typer.Option("--any-port", help="Take free ports.")] = False,
+    keep: Annotated[
+        bool | None, typer.Option("--keep/--down", help="Leave the stack running, or stop it.", show_default="ask")
+    ] = None,
+) -> None:
+    """Start the stack, stream five sensors through it, show and check what arrived.
+
+    [bold]Examples[/bold]
+
+      $ bdemo demo
+      $ bdemo demo --keep
+      $ bdemo demo --duration 1m --rate 100 --down
+    """
+    from backend_demo.cli.progress import Progress
+    from backend_demo.cli.times import duration_s
+    from backend_demo.simulator.plan import Plan
+    from backend_demo.stack.open import open_stack
+
+    plan = Plan(sensors=SENSORS, rate=rate, duration_s=duration_s(duration), model="random-walk")
+    base = options.settings(state_dir=state_dir)
+    stack = open_stack(base, any_port=any_port)
+    _heading("1", "The stack: Kafka, PostgreSQL, an MQTT broker, six services of ours")
+    with Progress() as progress:
+        stack.up([], progress.report)
+    started = progress.changed
+    try:
+        _show_everything(options.attached(base.state_dir), plan)
+    except BaseException:
+        if started and keep is not True:
+            say("stopping the stack")
+            stack.down()
+        raise
+    if keep is None:
+        keep = not started or (sys.stdin.isatty() and typer.confirm("Keep the stack running?", default=True, err=True))
+    if keep:
+        say("The stack runs on. Try: [bold]bdemo status[/], [bold]bdemo tail topic[/], and at last [bold]bdemo down[/]")
+    else:
+        stack.down()
+        say("The stack is down; its data stays. [bold]bdemo up[/] starts it again in seconds.")
+
+
+def _show_everything(settings: Settings, plan: Plan) -> None:
+    """Simulates, queries, verifies, explains. Raises VerificationFailed and what the parts raise."""
+    import asyncio
+
+    from backend_demo.cli import query_show, verify
+    from backend_demo.domain.verdict import Expected
+    from backend_demo.operations import verify as operation
+    from backend_demo.operations.query import Gateway
+    from backend_demo.simulator import ledger as ledgers
+
+    _heading("2", f"{plan.sensors} sensors publish over MQTT; each hop counts what it has passed on")
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Path(folder) / "ledger.jsonl"
+        began = time.time()
+        summary = _simulate(settings, plan, ledger)
+        _heading("3", "What the REST gateway says: newest readings, averages of a sensor")
+        with Gateway(settings.gateway_url) as gateway:
+            query_show.show(gateway.latest(range(1, plan.sensors + 1)), "table", limit=None, chart=False)
+            query_show.show(gateway.between("average", [1], began, None), "table", limit=5, chart=False)
+        _heading("4", "The proof: the sensors' ledger against the tables")
+        verdict = asyncio.run(operation.verify(settings, Expected(ledgers.read(ledger)), wait_s=30))
+    verify.show(verdict)
+    if not verdict.passed or summary.failed or summary.unsent:
+        raise VerificationFailed("not everything arrived as it should", hint="see: bdemo status, bdemo logs")
+    _heading("5", "What happened")
+    say(
+        f"{summary.acknowledged:,} readings went from MQTT through four Kafka topics and three Faust\n"
+        "services into PostgreSQL. Each is there exactly once, and each has its average\n"
+        f"of the sensor's last {settings.aggregation_window} readings. REST serves it: {settings.gateway_url}/docs\n"
+    )
+    say("Try next, with the stack running:")
+    for command, purpose in (
+        ("simulate --sensors 100 --rate 10", "more load"),
+        ("tail topic processed-data", "readings as they pass"),
+        ("query average --sensor 1 --since 5m --chart", "a chart right here"),
+        ("run processing", "one service, with your breakpoints"),
+    ):
+        say(f"  [bold]bdemo {command:43}[/] [dim]{purpose}[/]")
+    say()
+
+
+def _heading(number: str, text: str) -> None:
+    say(f"\n[bold cyan]{number}[/]  [bold]{text}[/]\n")
+
+
+def _simulate(settings: Settings, plan: Plan, ledger: Path) -> Summary:
+    """Simulates while a table of the hops is shown; returns when the last hop has everything, or stands still."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from backend_demo.operations import hops
+    from backend_demo.simulator.plan import Progress
+    from backend_demo.simulator.sensors import simulate
+
+    console = Console(stderr=True, highlight=False)
+    before = hops.read(settings)
+    sent = 0
+    with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
+
+        def show(progress: Progress) -> None:
+            nonlocal sent
+            sent = progress.sent
+            live.update(_hop_table(sent, before, hops.read(settings)), refresh=console.is_terminal)
+
+        summary = simulate(settings, plan, ledger=ledger, on_progress=show)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            now = hops.read(settings)
+            live.update(_hop_table(sent, before, now), refresh=console.is_terminal)
+            if now["table average"] - before["table average"] >= summary.acknowledged:
+                break
+            time.sleep(0.1)
+    if not console.is_terminal:
+        console.print(_hop_table(sent, before, now))
+    return summary
+
+
+def _hop_table(sent: int, before: Mapping[str, int], now: Mapping[str, int]) -> Table:
+    from rich import box
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("hop", min_width=20)
+    table.add_column("readings", justify="right", min_width=9)
+    table.add_column("")
+    for name, count in (("published", sent), *((name, now[name] - before[name]) for name in now)):
+        table.add_row(name, f"{count:,}", ProgressBar(total=max(1, sent), completed=min(count, sent), width=40))
+    return table

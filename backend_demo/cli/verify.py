@@ -59,7 +59,7 @@ def verify(
     if output_format is options.Output.json:
         output.show_json(_as_json(verdict))
     else:
-        _show(verdict)
+        show(verdict)
     if not verdict.passed:
         wrong = [f"{findings.count:,} {_phrase(name)}" for name, findings in verdict.findings.items() if findings.count]
         raise VerificationFailed(
@@ -98,7 +98,7 @@ def _checked(verdict: Verdict) -> dict[str, Findings]:
     }
 
 
-def _show(verdict: Verdict) -> None:
+def show(verdict: Verdict) -> None:
     rows: list[tuple[str, str]] = []
     if verdict.ledger is not None:
         rows += [

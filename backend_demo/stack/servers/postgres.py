@@ -33,6 +33,7 @@ SERVER_SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
+    "track_commit_timestamp": "on",  # benchmarks/latency.py reads when each row was committed
     "shared_buffers": "64MB",
 }
 
@@ -73,12 +74,15 @@ def answers(port: int, state: StateDirectory) -> bool:
         return False
 
 
-def provision(port: int, state: StateDirectory) -> None:
-    """Makes the roles and the database, or brings them to what they should be. Raises ServiceFailed."""
+def provision(port: int, state: StateDirectory) -> str | None:
+    """Makes the roles and the database, or brings them to what they should be; the revision of the tables.
+
+    Raises ServiceFailed.
+    """
     import asyncpg
 
     try:
-        asyncio.run(_provision(port, state))
+        return asyncio.run(_provision(port, state))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as problem:
         raise ServiceFailed(f"cannot set PostgreSQL up: {problem}", hint="see: bdemo logs postgres") from problem
 
@@ -91,7 +95,7 @@ async def _connect(port: int, state: StateDirectory, database: str) -> asyncpg.C
     )
 
 
-async def _provision(port: int, state: StateDirectory) -> None:
+async def _provision(port: int, state: StateDirectory) -> str | None:
     async with asyncio.timeout(30):
         connection = await _connect(port, state, "postgres")
         try:
@@ -109,6 +113,10 @@ async def _provision(port: int, state: StateDirectory) -> None:
                 "grant select on all tables in schema public to bdemo_reader;"
                 "alter default privileges for role bdemo in schema public grant select on tables to bdemo_reader;"
             )
+            if not await connection.fetchval("select to_regclass('public.alembic_version')"):
+                return None
+            revision = await connection.fetchval("select version_num from alembic_version")
+            return None if revision is None else str(revision)
         finally:
             await connection.close()
 
