@@ -92,7 +92,10 @@ def main() -> NoReturn:
         code = 130
     except _Terminated:
         code = 143
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as problem:
+        # typer makes an exit of its own from a closed pipe
+        if not any(isinstance(cause, BrokenPipeError) for cause in (problem, problem.__context__)):
+            raise
         # the reader (`| head`) has what it wanted; without this, Python complains once more while it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
