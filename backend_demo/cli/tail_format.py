@@ -15,7 +15,7 @@ from backend_demo.operations.tail_merge import Record
 from backend_demo.operations.tail_mqtt import Message
 
 #: The pretty form cuts longer values.
-SHOWN_MAX = 2000
+SHOWN_MAX = 500
 
 # what a terminal obeys or shows as nothing: C0, DEL, C1, invisible characters, line separators, changes of direction
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")

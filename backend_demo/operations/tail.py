@@ -113,7 +113,8 @@ async def _merged(
         if merge.starved:
             for partition, records in (await log.poll(merge.starved)).items():
                 merge.feed(partition, (record for record in records if record.offset < ends[partition]))
-        yield list(merge.ready())
+        if batch := list(merge.ready()):
+            yield batch
         if not merge.starved:
             return
 
