@@ -19,7 +19,7 @@ from backend_demo.stack import logfiles, probes
 from backend_demo.stack.base import LogLine, Report, ServiceStatus, State
 from backend_demo.stack.services import SERVICES, service
 from backend_demo.stack.state import CONTENTS, StateDirectory
-from backend_demo.stack.supervisor import ProcessInfo, Program, Supervisor
+from backend_demo.stack.supervisor import ProcessInfo, ProcessState, Program, Supervisor
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 POLL_S = 0.1
+LOOK_EVERY_S = 0.5
 #: How long `up` and `down` wait for one another.
 LOCK_WAIT_S = 15.0
 #: A service waits that long for its servers, and a killed Kafka needs up to 10 s: until then it is `starting`.
@@ -43,6 +44,9 @@ class EmbeddedStack:
         self.supervisor = Supervisor(self.state)
         self._settings = settings
         self._any_port = any_port
+        self._look = threading.Lock()
+        self._looked_at = -LOOK_EVERY_S
+        self._states: dict[str, ProcessState] = {}
 
     # -- up
 
@@ -93,19 +97,25 @@ class EmbeddedStack:
                 raise _Stopped
             report(ServiceStatus("kafka", "fetching", detail=detail))
 
+        def fetched_kafka() -> Program:
+            kafka.fetch(fetched)
+            return kafka.prepare(settings, self.state)
+
         servers = _at_once(
             {
-                "kafka": lambda: kafka.prepare(settings, self.state, kafka.fetch(fetched)),
+                "kafka": fetched_kafka,
                 "mqtt": lambda: mqtt.prepare(settings, self.state),
                 "postgres": lambda: postgres.prepare(settings.postgres_port, self.state),
             },
             stop,
         )
         ours = [name for name, service in SERVICES.items() if service.ours]
-        return [*servers.values(), *(_program(name, self.state.path) for name in ours)]
+        return [*servers.values(), kafka.cache_program(), *(_program(name, self.state.path) for name in ours)]
 
     def _bring_up(self, wanted: Collection[str], report: Report, *, new: bool) -> None:
         """Starts what does not run, all at once: each waits by itself for what it needs."""
+        from backend_demo.stack.servers import kafka
+
         processes = self.supervisor.processes()
         for name in wanted:
             if processes[name].pid is None:
@@ -114,6 +124,8 @@ class EmbeddedStack:
         deadline = time.monotonic() + float(self.state.saved()["up_timeout_s"])
         climb = _Climb(self, report, deadline, stop, {name: threading.Event() for name in wanted}, new)
         _at_once({name: partial(climb.to_readiness, name) for name in wanted}, stop)
+        if not kafka.start_up_cache().exists():
+            self.supervisor.start(processes[kafka.CACHE])
 
     # -- down
 
@@ -256,13 +268,21 @@ class EmbeddedStack:
     def wait_until(self, name: str, condition: Callable[[], bool], deadline: float, stop: threading.Event) -> None:
         """Waits for something of a service, unless that fails. Raises ServiceFailed, TimedOut."""
         while not condition():
-            if self.supervisor.processes()[name].state == "FATAL":
+            if self._fatal(name):
                 last = (self.last_errors(name) or "its log is empty").splitlines()[-1]
                 raise ServiceFailed(f"{name} failed: {last}", hint=f"see: bdemo logs {name}")
             if time.monotonic() > deadline:
                 raise TimedOut(f"{name} is not ready in the time given", hint=f"see: bdemo logs {name}")
             if stop.wait(POLL_S):
                 raise _Stopped
+
+    def _fatal(self, name: str) -> bool:
+        """Whether supervisor gave a service up; looked up twice a second for all who wait, it costs both sides 5 ms."""
+        with self._look:
+            if time.monotonic() - self._looked_at > LOOK_EVERY_S:
+                self._states = {name: info.state for name, info in self.supervisor.processes().items()}
+                self._looked_at = time.monotonic()
+            return self._states[name] == "FATAL"
 
 
 class _Climb:
@@ -320,6 +340,7 @@ class _Climb:
     def _provision(self, name: str) -> None:
         """What a server must hold before services can use it: topics, a limit of its store, roles and tables."""
         from backend_demo.stack.servers import kafka, mqtt, postgres
+        from backend_demo.storage import revision
 
         stack = self._stack
         state, addresses = stack.state, stack.state.saved()
@@ -332,10 +353,10 @@ class _Climb:
         elif name == "postgres":
             port = addresses["postgres_port"]
             stack.wait_until(name, lambda: postgres.answers(port, state), self._deadline, self._stop)
-            postgres.provision(port, state)
-            from backend_demo.storage.migrate import upgrade
+            if postgres.provision(port, state) != revision.newest():
+                from backend_demo.storage.migrate import upgrade
 
-            upgrade(state.postgres_dsn("bdemo"))
+                upgrade(state.postgres_dsn("bdemo"))
 
 
 class _Stopped(Exception):

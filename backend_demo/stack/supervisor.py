@@ -44,6 +44,8 @@ class Program:
     """Services are stopped before the servers: a consumer does not end while Kafka is away."""
     command: tuple[str, ...]
     stop_signal: str = "TERM"
+    once: bool = False
+    """It does something and ends, and is not kept running."""
 
 
 @dataclass(frozen=True)
@@ -191,12 +193,13 @@ def configuration(supervisor: Supervisor, programs: Iterable[Program]) -> str:
         sections[f"program:{program.name}"] = {
             "command": shlex.join(program.command),
             "autostart": "false",
-            "autorestart": "true",
+            "autorestart": str(not program.once).lower(),
             # five ends in a minute, each within ten seconds and after a longer pause than the last, and it is FATAL
-            "startsecs": "10",
+            "startsecs": "0" if program.once else "10",
             "startretries": "4",
             "stopsignal": program.stop_signal,
             "stopwaitsecs": str(STOP_LIMIT_S),
+            "stopasgroup": str(program.once).lower(),
             "killasgroup": "true",
             "redirect_stderr": "true",
             "stdout_logfile": str(supervisor.state.logs / f"{program.name}.log"),

