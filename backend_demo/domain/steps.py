@@ -189,14 +189,14 @@ Key = tuple[int, float]
 """Sensor number and timestamp: a reading's identity."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """A reading whose averages must be computed from the table, once `processed_offset` of its partition is loaded."""
+@dataclass
+class Averages:
+    """Averages to store, then sensors' readings from which on averages are computed from the table (repairs)."""
 
-    key: Key
-    partition: int
-    processed_offset: int
-    aggregated_offset: int
+    stored: dict[Key, float] = field(default_factory=dict)
+    repairs: list[Key] = field(default_factory=list)
+    repaired: set[int] = field(default_factory=set)
+    """The sensors of the repairs."""
 
 
 @dataclass
@@ -206,8 +206,10 @@ class Load:
     readings: dict[Key, float] = field(default_factory=dict)
     origins: dict[Key, tuple[int, Record]] = field(default_factory=dict)
     """The partition and record of each reading, for a conflict's dead letter."""
-    averages: dict[Key, float] = field(default_factory=dict)
-    repairs: list[Repair] = field(default_factory=list)
+    averages: list[Averages] = field(default_factory=lambda: [Averages()])
+    """To be done one after the other: an average that follows a repair of its sensor knows more than the table."""
+    held: dict[int, list[Record]] = field(default_factory=dict)
+    """Records of `aggregated-data`, by partition, from the first repair on whose reading is not loaded yet."""
     dead_letters: list[DeadLetter] = field(default_factory=list)
     duplicates: int = 0
 
@@ -217,52 +219,65 @@ class Load:
         return _conflict(record, partition)
 
 
-def load(processed: Partitions, aggregated: Partitions, fence: Mapping[tuple[str, int], int]) -> Load:
-    """`processed-data` and `aggregated-data` -> rows. Records before the fence were loaded already.
+def load(processed: Partitions, aggregated: Partitions, loaded: Mapping[int, int]) -> Load:
+    """`processed-data` and `aggregated-data` -> rows.
 
+    `loaded`: where each partition of `processed-data` will end when these records are loaded. A repair waits for its
+    reading, and with it everything behind it: the order of `aggregated-data` is the order of what averages know.
     Of two readings with one identity the first wins, of two averages the last.
     """
     out = Load()
-    readings, origins = out.readings, out.origins
     for partition, records in processed.items():
-        begin = fence.get((topics.PROCESSED_DATA, partition), 0)
-        for record in records:
-            reading = _read(record) if record.offset >= begin else None
-            if type(reading) is not Reading:
-                continue  # the aggregation has told what it could not read
-            key = (reading.sensor, reading.timestamp)
-            known = readings.get(key)
-            if known is None:
-                readings[key] = reading.value
-                origins[key] = (partition, record)
-            elif known == reading.value:
-                out.duplicates += 1
-            else:
-                out.dead_letters.append(_conflict(record, partition))
+        _load_readings(out, partition, records)
     for partition, records in aggregated.items():
-        begin = fence.get((topics.AGGREGATED_DATA, partition), 0)
-        for record in records:
-            if record.offset >= begin:
-                _load_aggregate(out, record, partition)
+        waiting = iter(records)
+        for record in waiting:
+            if not _load_aggregate(out, partition, record, loaded.get(partition, 0)):
+                out.held[partition] = [record, *waiting]
     return out
 
 
-def _load_aggregate(out: Load, record: Record, partition: int) -> None:
+def _load_readings(out: Load, partition: int, records: Iterable[Record]) -> None:
+    readings, origins = out.readings, out.origins
+    for record in records:
+        reading = _read(record)
+        if type(reading) is not Reading:
+            continue  # the aggregation tells what cannot be read
+        key = (reading.sensor, reading.timestamp)
+        known = readings.get(key)
+        if known is None:
+            readings[key] = reading.value
+            origins[key] = (partition, record)
+        elif known == reading.value:
+            out.duplicates += 1
+        else:
+            out.dead_letters.append(_conflict(record, partition))
+
+
+def _load_aggregate(out: Load, partition: int, record: Record, loaded: int) -> bool:
+    """Whether it could be taken; False: a repair whose reading is not loaded yet."""
     raw = record.value or b""
+    now = out.averages[-1]
     try:
         aggregate = decode_aggregate(raw)
     except UNREADABLE as problem:
         rejected = Rejected("json", str(problem)[:200], raw)
         out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
-        return
-    key = (aggregate.sensor, aggregate.timestamp)
+        return True
     if aggregate.value is not None:
-        out.averages[key] = aggregate.value
-    elif aggregate.repair is not None:
-        out.repairs.append(Repair(key, partition, aggregate.repair, record.offset))
-    else:
+        if aggregate.sensor in now.repaired:
+            now = Averages()
+            out.averages.append(now)
+        now.stored[aggregate.sensor, aggregate.timestamp] = aggregate.value
+    elif aggregate.repair is None:
         rejected = Rejected("field", "neither an average nor a repair", raw)
         out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
+    elif aggregate.repair >= loaded:
+        return False
+    else:
+        now.repairs.append((aggregate.sensor, aggregate.timestamp))
+        now.repaired.add(aggregate.sensor)
+    return True
 
 
 def _conflict(record: Record, partition: int) -> DeadLetter:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import asyncpg
@@ -18,7 +18,7 @@ from faust.types import TP
 
 from backend_demo import metrics
 from backend_demo.domain.dead_letter import DeadLetter
-from backend_demo.domain.steps import Key, Load, Repair, load
+from backend_demo.domain.steps import Key, Load, Record, load
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
 from backend_demo.errors import ServiceFailed
 from backend_demo.faust_batch.producer import BatchProducer
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Loader:
-    """One connection to PostgreSQL, the fence as this loader knows it, and the repairs that wait for their readings."""
+    """One connection to PostgreSQL, the fence as this loader knows it, and the records that wait behind a repair."""
 
     def __init__(self, settings: Settings, producer: BatchProducer) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class Loader:
         self._using = asyncio.Lock()
         self._fence: dict[Partition, int] = {}
         self._read_to: dict[Partition, int] = {}
-        self._waiting: list[Repair] = []
+        self._held: dict[int, list[Record]] = {}
 
     # -- PartitionListener
 
@@ -70,7 +70,7 @@ class Loader:
             await self._retried(lambda connection: begin_fence(connection, begins))
         self._fence = {**fence, **begins}
         self._read_to = dict(self._fence)
-        self._waiting = []
+        self._held = {}
         return {TP(*partition): offset for partition, offset in self._fence.items()}
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
@@ -81,17 +81,19 @@ class Loader:
     async def load(self, batch: Batch) -> None:
         """Loads one batch; returns when it is committed. Raises FenceLost."""
         self._check_gaps(batch)
-        found = load(batch.of(PROCESSED_DATA), batch.of(AGGREGATED_DATA), self._read_to)
         read_to = {
             **self._read_to,
             **{(tp.topic, tp.partition): got[-1].offset + 1 for tp, got in batch.records.items()},
         }
-        ready, waiting = _split(self._waiting + found.repairs, read_to)
-        fence = _fence(read_to, waiting)
+        aggregated = {**self._held}
+        for partition, records in batch.of(AGGREGATED_DATA).items():
+            aggregated[partition] = [*aggregated.get(partition, ()), *records]
+        loaded = {partition: offset for (topic, partition), offset in read_to.items() if topic == PROCESSED_DATA}
+        found = load(batch.of(PROCESSED_DATA), aggregated, loaded)
+        fence = {**read_to, **{(AGGREGATED_DATA, partition): held[0].offset for partition, held in found.held.items()}}
         rows = Rows(
             readings=found.readings,
             averages=found.averages,
-            repairs=[repair.key for repair in ready],
             fence={
                 partition: (self._fence[partition], offset)
                 for partition, offset in fence.items()
@@ -100,8 +102,8 @@ class Loader:
         )
         await self._send(found.dead_letters)
         written = await self._write(rows, found)
-        self._fence, self._read_to, self._waiting = fence, read_to, waiting
-        self._count(found, written, len(ready))
+        self._fence, self._read_to, self._held = fence, read_to, found.held
+        self._count(found, written)
 
     async def _write(self, rows: Rows, found: Load) -> Written:
         uncertain = False
@@ -112,7 +114,7 @@ class Loader:
         async def attempt(connection: Any) -> Written:
             nonlocal uncertain
             if uncertain and await self._was_committed(connection, rows):
-                return Written(len(rows.readings), len(rows.averages), ())
+                return Written(len(rows.readings), sum(len(averages.stored) for averages in rows.averages), ())
             uncertain = True
             failpoints.hit("loader-before-commit")
             written = await write(connection, rows, window=self._settings.aggregation_window, on_conflicts=tell)
@@ -145,16 +147,19 @@ class Loader:
         metrics.log_gaps.inc()
         log.error("records are gone", topic=partition[0], partition=partition[1], first=expected, last=found - 1)
 
-    def _count(self, found: Load, written: Written, repairs: int) -> None:
+    def _count(self, found: Load, written: Written) -> None:
         metrics.values_loaded.inc(written.inserted)
         metrics.averages_loaded.inc(written.averages)
-        metrics.repairs.labels("loader").inc(repairs)
+        metrics.repairs.labels("loader").inc(sum(len(averages.repairs) for averages in found.averages))
         metrics.conflicts.labels("loader").inc(len(written.conflicts))
         repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
         metrics.duplicates.labels("loader").inc(repeated)
         now = time.time()
         metrics.observe_all(metrics.value_latency, [max(0.0, now - timestamp) for _, timestamp in found.readings])
-        metrics.observe_all(metrics.average_latency, [max(0.0, now - timestamp) for _, timestamp in found.averages])
+        metrics.observe_all(
+            metrics.average_latency,
+            [max(0.0, now - timestamp) for averages in found.averages for _, timestamp in averages.stored],
+        )
 
     # -- the connection
 
@@ -182,25 +187,6 @@ class Loader:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
-
-
-def _split(repairs: Iterable[Repair], read_to: Mapping[Partition, int]) -> tuple[list[Repair], list[Repair]]:
-    """Repairs whose reading is in the table with this batch, and those that still wait for it."""
-    ready: list[Repair] = []
-    waiting: list[Repair] = []
-    for repair in repairs:
-        loaded = repair.processed_offset < read_to.get((PROCESSED_DATA, repair.partition), 0)
-        (ready if loaded else waiting).append(repair)
-    return ready, waiting
-
-
-def _fence(read_to: Mapping[Partition, int], waiting: Iterable[Repair]) -> dict[Partition, int]:
-    """How far each partition is loaded for good: not past a repair that still waits."""
-    fence = dict(read_to)
-    for repair in waiting:
-        partition = (AGGREGATED_DATA, repair.partition)
-        fence[partition] = min(fence[partition], repair.aggregated_offset)
-    return fence
 
 
 async def run(batches: Source, loader: Loader) -> None:

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend_demo.domain.average import average
-
-Key = tuple[int, float]
-"""Sensor number and timestamp: a reading's identity."""
+from backend_demo.domain.steps import Averages, Key
 
 Partition = tuple[str, int]
 """Topic and partition."""
@@ -24,9 +22,8 @@ class Rows:
     """What a batch brings to the tables."""
 
     readings: dict[Key, float] = field(default_factory=dict)
-    averages: dict[Key, float] = field(default_factory=dict)
-    repairs: Sequence[Key] = ()
-    """Readings whose averages, and those after them, are computed from the table."""
+    averages: Sequence[Averages] = ()
+    """One after the other."""
     fence: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
     """By partition, the next offset as it was and as it becomes."""
 
@@ -54,12 +51,14 @@ async def write(
     async with connection.transaction():
         await _move_fence(connection, rows.fence)
         inserted, conflicts = await _insert_readings(connection, rows.readings)
-        averages = await _upsert_averages(connection, rows.averages)
-        for sensor, timestamp in rows.repairs:
-            averages += await _repair(connection, sensor, timestamp, window)
+        changed = 0
+        for averages in rows.averages:
+            changed += await _upsert_averages(connection, averages.stored)
+            for sensor, timestamp in averages.repairs:
+                changed += await _repair(connection, sensor, timestamp, window)
         if conflicts:
             await on_conflicts(conflicts)
-    return Written(inserted, averages, conflicts)
+    return Written(inserted, changed, conflicts)
 
 
 async def _move_fence(connection: Any, fence: Mapping[Partition, tuple[int, int]]) -> None:

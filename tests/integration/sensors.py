@@ -37,6 +37,8 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self.acknowledged: dict[tuple[int, float], float] = {}
         self._open: dict[int, list[tuple[int, float, float]]] = {}
+        self._early: set[int] = set()
+        """Acknowledged before `publish` had returned."""
         self._lock = threading.Lock()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"test{next(_numbers)}", clean_session=False)
         self._client.username_pw_set(settings.mqtt_username, settings.mqtt_password)
@@ -58,9 +60,12 @@ class Publisher:
         self.raw(f"sensors/{sensor}/temperature", payload, [(sensor, normalized(timestamp), value)])
 
     def raw(self, topic: str, payload: bytes, readings: Iterable[tuple[int, float, float]] = ()) -> None:
+        mid = self._client.publish(topic, payload, qos=1).mid
         with self._lock:
-            info = self._client.publish(topic, payload, qos=1)
-            self._open[info.mid] = list(readings)
+            self._open[mid] = list(readings)
+            if mid in self._early:
+                self._early.discard(mid)
+                self._acknowledge(mid)
 
     def settle(self, limit_s: float = 60) -> None:
         """Waits until everything is acknowledged."""
@@ -68,8 +73,14 @@ class Publisher:
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
         with self._lock:
-            for sensor, timestamp, value in self._open.pop(mid, []):
-                self.acknowledged.setdefault((sensor, timestamp), value)
+            if mid in self._open:
+                self._acknowledge(mid)
+            else:
+                self._early.add(mid)
+
+    def _acknowledge(self, mid: int) -> None:
+        for sensor, timestamp, value in self._open.pop(mid):
+            self.acknowledged.setdefault((sensor, timestamp), value)
 
 
 def exact(sql: Any, expected: dict[tuple[int, float], float], window: int = 10, limit_s: float = 60) -> None:

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
-from backend_demo.domain.average import Window
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend_demo.domain.average import Window, average
 from backend_demo.domain.reading import Aggregate, Reading, decode_aggregate, encode
 from backend_demo.domain.steps import Average, Collect, Process, load
-from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA, SENSOR_DATA
+from backend_demo.domain.topics import SENSOR_DATA
 
 NOW = 1_800_000_000.0
 
@@ -82,17 +85,60 @@ def test_loading_takes_the_first_reading_and_the_last_average() -> None:
     averages = [Rec(i, b"1", encode(Aggregate(1, 5.0, value))) for i, value in enumerate((20.0, 20.5))]
     found = load({0: [reading(0, 1, 5.0, 20.0), reading(1, 1, 5.0, 20.0), reading(2, 1, 5.0, 21.0)]}, {0: averages}, {})
     assert found.readings == {(1, 5.0): 20.0}
-    assert found.averages == {(1, 5.0): 20.5}
+    assert [averages.stored for averages in found.averages] == [{(1, 5.0): 20.5}]
     assert found.duplicates == 1
     assert [(letter.reason, letter.offset) for letter in found.dead_letters] == [("conflict", 2)]
 
 
-def test_loading_skips_what_is_behind_the_fence() -> None:
-    found = load(
-        {0: [reading(0, 1, 5.0, 20.0), reading(1, 1, 6.0, 20.0)]},
-        {0: [Rec(0, b"1", encode(Aggregate(1, 5.0, 20.0))), Rec(1, b"1", b"nonsense"), Rec(2, b"1", b"{}")]},
-        {(PROCESSED_DATA, 0): 1, (AGGREGATED_DATA, 0): 1},
-    )
-    assert found.readings == {(1, 6.0): 20.0}
-    assert found.averages == {}
-    assert [letter.reason for letter in found.dead_letters] == ["json", "json"]
+def test_loading_refuses_what_is_no_aggregate() -> None:
+    found = load({}, {0: [Rec(1, b"1", b"nonsense"), Rec(2, b"1", b"{}"), Rec(3, b"1", None)]}, {})
+    assert [letter.reason for letter in found.dead_letters] == ["json", "json", "json"]
+    found = load({}, {0: [Rec(1, b"1", b'{"sensor":1,"timestamp":2}')]}, {})
+    assert [letter.reason for letter in found.dead_letters] == ["field"]
+
+
+arrivals = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.integers(0, 9)), max_size=60)
+
+
+@given(arrivals, st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8))
+@settings(max_examples=300)
+def test_averages_are_exact_however_the_two_topics_interleave(
+    readings: list[tuple[int, int, int]], polls: list[tuple[int, int]]
+) -> None:
+    """The loader may have read `aggregated-data` further than `processed-data`, or the other way round."""
+    processed = [reading(i, sensor, float(time), float(value)) for i, (sensor, time, value) in enumerate(readings)]
+    aggregate = Average(window=3, lateness=2)
+    produced = aggregate({0: processed}).produced[0]
+    aggregated = [Rec(i, key, value) for i, (key, value) in enumerate(produced)]
+    temperature: dict[tuple[int, float], float] = {}
+    averages: dict[tuple[int, float], float] = {}
+    held: list[Rec] = []
+    p = a = turn = 0
+    while p < len(processed) or a < len(aggregated) or held:
+        more_p, more_a = polls[turn % len(polls)] if turn < 50 else (1, 1)
+        turn += 1
+        batch, p = processed[p : p + more_p], min(len(processed), p + more_p)
+        waiting, a = [*held, *aggregated[a : a + more_a]], min(len(aggregated), a + more_a)
+        found = load({0: batch}, {0: waiting}, {0: p})
+        held = list(found.held.get(0, []))
+        for key, value in found.readings.items():
+            temperature.setdefault(key, value)
+        for step in found.averages:
+            averages.update(step.stored)
+            for sensor, time in step.repairs:
+                averages.update(oracle(temperature, sensor, time))
+    expected: dict[tuple[int, float], float] = {}
+    for sensor in range(3):
+        expected.update(oracle(temperature, sensor, -1))
+    assert averages == expected
+
+
+def oracle(table: dict[tuple[int, float], float], sensor: int, since: float) -> dict[tuple[int, float], float]:
+    """A repair, as SQL does it: the averages of three readings from `since` on (of all, when that is -1)."""
+    times = sorted(time for number, time in table if number == sensor)
+    exact = {
+        (sensor, time): average([table[sensor, t] for t in times[max(0, i - 2) : i + 1]])
+        for i, time in enumerate(times)
+    }
+    affected = [time for time in times if time >= since]
+    return {(sensor, time): exact[sensor, time] for time in (affected if since < 0 else affected[:3])}
