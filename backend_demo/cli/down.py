@@ -18,10 +18,9 @@ def down(
 
     Also ends what a killed stack left behind.
 
-    Examples:
+    [bold]Examples[/bold]
 
       $ bdemo down
-
       $ bdemo down --wipe
     """
     from rich.markup import escape

@@ -13,12 +13,10 @@ def env(state_dir: options.StateDir = None) -> None:
 
     The MQTT user may publish; the PostgreSQL user owns the tables.
 
-    Examples:
+    [bold]Examples[/bold]
 
       $ eval "$(bdemo env)"
-
       $ curl "$BDEMO_GATEWAY_URL/temperature_latest?sensor=1"
-
       $ psql "$BDEMO_POSTGRES_DSN" -c 'select count(*) from temperature'
     """
     settings = options.attached(state_dir)

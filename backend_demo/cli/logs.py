@@ -24,14 +24,14 @@ def logs(
     state_dir: options.StateDir = None,
     output: options.OutputFormat = options.Output.table,
 ) -> None:
-    """Show the services' logs, merged by time. They stay after `bdemo down`.
+    """Show the services' logs, merged by time.
 
-    Examples:
+    They stay after `bdemo down`.
+
+    [bold]Examples[/bold]
 
       $ bdemo logs
-
       $ bdemo logs loader gateway -f
-
       $ bdemo logs kafka -n 500
     """
     from rich.console import Console

@@ -22,10 +22,9 @@ def migrate(
 
     `bdemo up` does this by itself: it is for servers of your own.
 
-    Examples:
+    [bold]Examples[/bold]
 
       $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 BDEMO_POSTGRES_DSN=postgresql://me@db/temperature bdemo migrate --standalone
-
       $ bdemo migrate --standalone --no-tables
     """
     settings = options.settings(state_dir=state_dir) if standalone else options.attached(state_dir)

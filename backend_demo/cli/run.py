@@ -33,12 +33,10 @@ def run(
 
     It takes the place of its supervised copy, which comes back afterwards.
 
-    Examples:
+    [bold]Examples[/bold]
 
       $ bdemo run processing
-
       $ bdemo run loader --pdb
-
       $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 bdemo run collection --standalone
     """
     if service not in OURS:

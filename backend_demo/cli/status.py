@@ -22,12 +22,13 @@ def status(
     state_dir: options.StateDir = None,
     output: options.OutputFormat = options.Output.table,
 ) -> None:
-    """Show every service, whether it is healthy, and every address. Exit code 5: something is not healthy.
+    """Show every service, whether it is healthy, and every address.
 
-    Examples:
+    Exit code 5: something is not healthy.
+
+    [bold]Examples[/bold]
 
       $ bdemo status
-
       $ bdemo status -o json | jq .healthy
     """
     from backend_demo.cli.output import show_json

@@ -28,12 +28,10 @@ def up(
 
     Run again, it says what runs and mends what does not.
 
-    Examples:
+    [bold]Examples[/bold]
 
       $ bdemo up
-
       $ bdemo up --any-port
-
       $ bdemo up --state-dir /tmp/second --port-offset 10000
     """
     from backend_demo.cli.progress import Progress
