@@ -97,11 +97,11 @@ def test_loading_refuses_what_is_no_aggregate() -> None:
     assert [letter.reason for letter in found.dead_letters] == ["field"]
 
 
-arrivals = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.integers(0, 9)), max_size=60)
+arrivals = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 14), st.integers(0, 9)), min_size=8, max_size=40)
 
 
-@given(arrivals, st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8))
-@settings(max_examples=300)
+@given(arrivals, st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=8))
+@settings(max_examples=600)
 def test_averages_are_exact_however_the_two_topics_interleave(
     readings: list[tuple[int, int, int]], polls: list[tuple[int, int]]
 ) -> None:
