@@ -1,4 +1,4 @@
-"""Every setting, once: default, bounds, unit and meaning; flag > BDEMO_ environment > bdemo.toml > the original's .env > default."""
+"""Every setting, once: default, bounds, meaning. Flag > BDEMO_ environment > bdemo.toml > .env > default."""
 
 from __future__ import annotations
 

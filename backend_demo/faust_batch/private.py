@@ -1,4 +1,4 @@
-"""Every private name of Faust and aiokafka that the transport leans on, checked when it is made; versions are pinned."""
+"""Every private name of Faust and aiokafka that the transport leans on, checked when it starts; versions are pinned."""
 
 from __future__ import annotations
 
