@@ -142,7 +142,7 @@ class Gateway:
             )
             return problem
         if response.status_code == 422:
-            return UsageError(told.detail)
+            return UsageError(told.detail, hint="see: bdemo query --help")
         if response.status_code == 503:
             return ServiceFailed(told.detail, hint="see: bdemo status")
         return ServiceFailed(
