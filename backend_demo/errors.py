@@ -54,9 +54,7 @@ class PortInUse(ResourceInUse):
     code = "port_in_use"
 
     def __init__(self, port: int, service: str, owner: str) -> None:
-        super().__init__(
-            f"port {port} of {service} is taken by {owner}", hint="stop it, or run: bdemo up --any-port"
-        )
+        super().__init__(f"port {port} of {service} is taken by {owner}", hint="stop it, or run: bdemo up --any-port")
 
 
 class NoStack(BdemoError):
