@@ -72,8 +72,9 @@ def topic(
 
     Joins no consumer group: the services do not notice. Dead letters tell why and where they were refused.
 
-    With -o json each line holds topic, partition, offset, timestamp (epoch seconds, when it was produced), key, value and
-    headers; what is no UTF-8 stands there as {"base64": "..."}.
+    With -o json each line holds topic, partition, offset, timestamp (epoch
+    seconds, when it was produced), key, value and headers; what is no UTF-8
+    stands there as {"base64": "..."}.
 
     [bold]Examples[/bold]
 
@@ -144,7 +145,8 @@ def mqtt(
 
     Keeps no session at the broker: the bridge misses nothing by it.
 
-    With -o json each line holds topic, timestamp (epoch seconds, when it came), qos, retain and payload.
+    With -o json each line holds topic, timestamp (epoch seconds, when it
+    came), qos, retain and payload.
 
     [bold]Examples[/bold]
 
