@@ -81,7 +81,8 @@ class Progress:
             now = time.monotonic() - self._begin
             for name in shown:
                 status = self._newest.get(name, ServiceStatus(name, "starting"))
-                mark: RenderableType = Text("✓", "green") if status.state == "ready" else self._spinner
+                still: dict[str, RenderableType] = {"ready": Text("✓", "green"), "stopped": Text("■", "dim")}
+                mark = still.get(status.state, self._spinner)
                 seconds = f"{self._ready_s.get(name, now):.1f}"
                 state = Text(status.state, STYLES.get(status.state, ""))
                 table.add_row(mark, name, state, Text(status.detail, "dim"), seconds)

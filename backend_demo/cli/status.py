@@ -74,7 +74,7 @@ def _show(services: Sequence[ServiceStatus], addresses: dict[str, str]) -> None:
             service.name,
             Text(service.state, STYLES.get(service.state, "")),
             str(service.pid or ""),
-            _duration(service.uptime_s),
+            duration(service.uptime_s),
             f"{service.rss_bytes / 1e6:.0f} MB" if service.rss_bytes else "",
             str(service.restarts),
         )
@@ -88,7 +88,7 @@ def _show(services: Sequence[ServiceStatus], addresses: dict[str, str]) -> None:
         console.print(Text.assemble((f"{name:20} ", "dim"), address))
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """Two units at most: `48 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds is None:
         return ""

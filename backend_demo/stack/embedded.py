@@ -55,7 +55,7 @@ class EmbeddedStack:
 
         A stack of which a service failed is left running: `status` and `logs` show why, and another `up` mends it.
         """
-        wanted = _with_needs(services)
+        wanted = with_needs(services)
         self.state.create()
         with self.state.lock("stack", wait_s=LOCK_WAIT_S):
             new = not self.supervisor.runs()
@@ -65,6 +65,8 @@ class EmbeddedStack:
                 self._bring_up(wanted, report, new=new)
             except BaseException as problem:
                 if new and not isinstance(problem, ServiceFailed | TimedOut):
+                    for name in wanted:
+                        report(ServiceStatus(name, "stopped"))
                     self._stop_all()
                 raise
 
@@ -380,7 +382,7 @@ def _at_once(tasks: Mapping[str, Callable[[], T]], stop: threading.Event) -> dic
     return {name: future.result() for name, future in futures.items()}
 
 
-def _with_needs(services: Collection[str]) -> list[str]:
+def with_needs(services: Collection[str]) -> list[str]:
     """These services and what they need, in the order of the table; all when none is named. Raises UnknownName."""
     wanted = {service(name).name for name in services} or set(SERVICES)
     while more := {need for name in wanted for need in SERVICES[name].needs} - wanted:

@@ -42,7 +42,7 @@ def newest(files: Mapping[str, Path], count: int) -> list[LogLine]:
 
 def follow(files: Mapping[str, Path]) -> Iterator[LogLine]:
     """What is written from now on, for ever."""
-    followers = [_Follower(service, path) for service, path in files.items()]
+    followers = [Follower(service, path) for service, path in files.items()]
     while True:
         lines = [line for follower in followers for line in follower.read()]
         yield from sorted(lines, key=lambda line: line.time)
@@ -77,7 +77,7 @@ def _timed(service: str, lines: Iterable[str], before: float) -> Iterator[LogLin
         yield LogLine(service, before, text.rstrip("\r\n"))
 
 
-class _Follower:
+class Follower:
     """One log file, from its end; when it is rotated, the rest of the old one and then the new one."""
 
     def __init__(self, service: str, path: Path) -> None:

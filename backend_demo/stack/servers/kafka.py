@@ -77,6 +77,11 @@ rootLogger.level=warn
 rootLogger.appenderRef.console.ref=console
 logger.server.name=kafka.server.KafkaRaftServer
 logger.server.level=info
+# at every start of a single node: its broker asks its controller a moment too early, and succeeds when it asks again
+logger.early.name=kafka.server.ControllerApis
+logger.early.level=fatal
+logger.activation.name=org.apache.kafka.controller.QuorumController
+logger.activation.level=error
 appender.console.type=Console
 appender.console.name=console
 appender.console.layout.type=PatternLayout

@@ -1,0 +1,63 @@
+"""Ports of a stack: shifted once, free ones, and whose a taken one is."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from backend_demo.errors import ConfigurationInvalid, PortInUse
+from backend_demo.settings import Settings
+from backend_demo.stack import ports
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_the_offset_moves_every_port_and_the_addresses_with_them() -> None:
+    settings = ports.shifted(Settings(port_offset=10_000))
+    assert {getattr(settings, name) - Settings.model_fields[name].default for name in ports.OWNERS} == {10_000}
+    assert settings.kafka_bootstrap == "127.0.0.1:19092"
+    assert settings.gateway_url == "http://127.0.0.1:18007"
+
+
+def test_the_offset_is_applied_once() -> None:
+    once = ports.shifted(Settings(port_offset=10_000))
+    assert ports.shifted(once) == once
+
+
+def test_everything_listens_on_loopback_whatever_the_settings_say() -> None:
+    settings = ports.shifted(Settings(gateway_host="0.0.0.0", stats_host="0.0.0.0", mqtt_host="example.org"))
+    assert {settings.gateway_host, settings.stats_host, settings.mqtt_host} == {"127.0.0.1"}
+
+
+def test_an_offset_beyond_the_last_port_is_refused() -> None:
+    with pytest.raises(ConfigurationInvalid, match="kafka_port would be 66092"):
+        ports.shifted(Settings(port_offset=5_000, kafka_port=61_092))
+
+
+def test_one_port_for_two_is_refused() -> None:
+    with pytest.raises(ConfigurationInvalid, match="kafka_port and mqtt_port are both 1883"):
+        ports.shifted(Settings(kafka_port=1883))
+
+
+def test_free_ports_are_free_and_differ() -> None:
+    settings = ports.free(Settings())
+    assert len({getattr(settings, name) for name in ports.OWNERS}) == len(ports.OWNERS)
+    ports.check_free(settings, ports.OWNERS.values())
+
+
+def test_a_taken_port_names_port_service_and_owner(taken: int) -> None:
+    settings = Settings(gateway_port=taken)
+    with pytest.raises(PortInUse) as caught:
+        ports.check_free(settings, ["gateway"])
+    assert f"port {taken} of gateway is taken by process {os.getpid()} (" in caught.value.message
+
+
+def test_a_taken_port_of_a_service_that_is_not_wanted_does_not_matter(taken: int) -> None:
+    ports.check_free(ports.free(Settings()).model_copy(update={"gateway_port": taken}), ["kafka"])

@@ -1,0 +1,64 @@
+"""Processes without a supervisor are found by what they carry, and only they are ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from backend_demo.stack import processes
+
+URL = f"unix:///nowhere/{os.getpid()}/supervisor.sock"
+
+SLEEP = "import time; print(flush=True); time.sleep(60)"
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(
+        program: str = "import time; print(flush=True); time.sleep(60)", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
+            [sys.executable, "-c", program], env={**os.environ, **environment}, stdout=subprocess.PIPE
+        )
+        started.append(child)
+        assert child.stdout is not None
+        child.stdout.readline()
+        return child
+
+    yield run
+    for child in started:
+        child.kill()
+        child.communicate(timeout=10)
+
+
+def test_children_of_a_supervisor_are_found_with_their_names(start: Start) -> None:
+    ours = start(SUPERVISOR_SERVER_URL=URL, SUPERVISOR_PROCESS_NAME="loader")
+    start(SUPERVISOR_SERVER_URL=URL + ".other", SUPERVISOR_PROCESS_NAME="loader")
+    assert [(name, process.pid) for name, process in processes.children_of(URL)] == [("loader", ours.pid)]
+
+
+def test_what_ignores_the_first_signal_is_killed(start: Start) -> None:
+    program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    stubborn, meek = start(program), start()
+    both = [psutil.Process(child.pid) for child in (stubborn, meek)]
+    processes.end(both, grace_s=0.3)
+    assert not any(process.is_running() for process in both)
+
+
+def test_a_shell_in_the_data_directory_is_no_postgres(start: Start, tmp_path: Path) -> None:
+    start(f"import os, time; os.chdir({str(tmp_path)!r}); print(flush=True); time.sleep(60)")
+    assert processes.postgres_in(tmp_path) == []
+
+
+def test_the_memory_of_a_process_is_positive() -> None:
+    assert processes.resident_bytes(psutil.Process()) > 1_000_000
