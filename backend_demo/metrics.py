@@ -7,6 +7,7 @@ services share (`sensor_values_received_total`) tells them apart by its port.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
 
@@ -79,7 +80,17 @@ latest_age = Histogram(
 )
 
 
-def serve(settings: Settings, service: str) -> None:
-    """Serves `/metrics` of this process on the service's port, in a thread. Raises OSError when the port is taken."""
+def serve(settings: Settings, service: str) -> Callable[[], None]:
+    """Serves `/metrics` of this process on the service's port, in a thread; what is returned ends that.
+
+    Raises OSError when the port is taken.
+    """
     service_ready.labels(service).set(0)
-    start_http_server(settings.stats_port(service), addr=settings.stats_host, registry=REGISTRY)
+    server, thread = start_http_server(settings.stats_port(service), addr=settings.stats_host, registry=REGISTRY)
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end

@@ -101,11 +101,14 @@ def _run_here(settings: Settings, service: str, pdb: bool) -> None:
     failpoints.arm(settings.failpoint)
     process.debug_failures = pdb
     try:
-        metrics.serve(settings, service)
+        end_metrics = metrics.serve(settings, service)
     except OSError as problem:
         from backend_demo.errors import PortInUse
 
         raise PortInUse(settings.stats_port(service), f"{service} metrics", "another process") from problem
     module = import_module("backend_demo.gateway.app" if service == "gateway" else f"backend_demo.stages.{service}")
-    code = process.run(lambda stop: module.main(settings, stop))
+    try:
+        code = process.run(lambda stop: module.main(settings, stop))
+    finally:
+        end_metrics()  # the supervised copy needs the port before this process ends
     raise typer.Exit(code)
