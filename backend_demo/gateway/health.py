@@ -67,8 +67,8 @@ class Readiness:
 
     async def _look(self) -> str | None:
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S), self._database.connection() as connection:
-                await read.check_tables(connection)
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                await self._database.read(read.check_tables)
         except DatabaseUnavailable as problem:
             self._start_limit_s = MISCONFIGURED_LIMIT_S if problem.misconfigured else START_LIMIT_S
             return problem.reason

@@ -15,6 +15,7 @@ from backend_demo.gateway import problems
 from backend_demo.gateway.parameters import RangeParameters, SensorParameters, each_once
 from backend_demo.gateway.streaming import RangeResponse
 from backend_demo.storage import read
+from backend_demo.storage.pool import Database
 
 router = APIRouter(
     tags=["original"],
@@ -78,8 +79,8 @@ def _range(request: Request, series: read.Series, wanted: RangeParameters) -> Re
 async def temperature_latest(request: Request, wanted: Annotated[SensorParameters, Query()]) -> Response:
     """A list of the sensor's newest reading, by the sensor's time; empty for an unknown sensor."""
     metrics.latest_requests.inc()
-    async with request.app.state.database.connection() as connection:
-        row = await read.latest(connection, "temperature", wanted.sensor_num)
+    database: Database = request.app.state.database
+    row = await database.read(lambda connection: read.latest(connection, "temperature", wanted.sensor_num))
     if row is not None:
         metrics.latest_age.observe(max(0.0, time.time() - row[1]))
     return Response(f"[{encode([row] if row else [])}]", media_type="application/json")

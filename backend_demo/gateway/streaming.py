@@ -43,6 +43,7 @@ class RangeResponse(StreamingResponse):
         self._database = database
         self._range = (series, sensor, start, end)
         self._encode = encode
+        self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -52,24 +53,31 @@ class RangeResponse(StreamingResponse):
             log.warning("range cut off", series=self._range[0], reason="the gateway ends")
 
     async def stream_response(self, send: Send) -> None:
-        started = False
         try:
-            async with (
-                self._database.range_connection() as connection,
-                contextlib.aclosing(read.blocks(connection, *self._range)) as blocks,
-            ):
-                rows: list[read.Row] = await anext(blocks, [])
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                started = True
-                text = "[" + self._encode(rows)
-                async for rows in blocks:
-                    await _send(send, text)
-                    text = "," + self._encode(rows)
-            await _send(send, text + "]", more=False)
+            try:
+                await self._stream(send)
+            except DatabaseUnavailable as problem:
+                if self._started or not problem.lost:
+                    raise
+                await self._stream(send)
         except (DatabaseUnavailable, ClientStalled) as problem:
-            if not started:
+            if not self._started:
                 raise
             log.warning("range cut off", series=self._range[0], reason=str(problem))
+
+    async def _stream(self, send: Send) -> None:
+        async with (
+            self._database.range_connection() as connection,
+            contextlib.aclosing(read.blocks(connection, *self._range)) as blocks,
+        ):
+            rows: list[read.Row] = await anext(blocks, [])
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            self._started = True
+            text = "[" + self._encode(rows)
+            async for rows in blocks:
+                await _send(send, text)
+                text = "," + self._encode(rows)
+        await _send(send, text + "]", more=False)
 
 
 async def _send(send: Send, text: str, *, more: bool = True) -> None:

@@ -14,7 +14,10 @@ from starlette.responses import Response
 from backend_demo.gateway import problems
 from backend_demo.gateway.parameters import LatestParameters
 from backend_demo.storage import read
+from backend_demo.storage.pool import Database
 
+#: The most sensors that one answer holds.
+SENSORS_MAX = 100_000
 #: Sensors that a 404 names beside the unknown ones.
 NEAREST = 5
 
@@ -48,21 +51,21 @@ class LatestModel(BaseModel):
 )
 async def latest(request: Request, wanted: Annotated[LatestParameters, Query()]) -> Response:
     """The newest reading of each sensor, by the sensor's time."""
-    async with request.app.state.database.connection() as connection:
-        if not wanted.sensor:
-            rows = await read.latest_of_all(connection, "temperature", read.SENSORS_MAX + 1)
-            return _answer(rows[-read.SENSORS_MAX :], truncated=len(rows) > read.SENSORS_MAX)
-        rows = await read.latest_of(connection, "temperature", wanted.sensor)
-        unknown = sorted(set(wanted.sensor) - {sensor for _, _, sensor, _ in rows})
-        if not unknown:
-            return _answer(rows, truncated=False)
-        known = [sensor for _, _, sensor, _ in await read.latest_of_all(connection, "temperature")]
+    database: Database = request.app.state.database
+    if not wanted.sensor:
+        rows = await database.read(lambda connection: read.latest_of_all(connection, "temperature", SENSORS_MAX + 1))
+        return _answer(rows[-SENSORS_MAX:], truncated=len(rows) > SENSORS_MAX)
+    rows = await database.read(lambda connection: read.latest_of(connection, "temperature", wanted.sensor))
+    unknown = sorted(set(wanted.sensor) - {sensor for _, _, sensor, _ in rows})
+    if not unknown:
+        return _answer(rows, truncated=False)
+    every = await database.read(lambda connection: read.latest_of_all(connection, "temperature", SENSORS_MAX))
     return problems.problem(
         404,
         "unknown_sensor",
         f"no readings of sensor {', '.join(map(str, unknown))}",
         sensors=unknown,
-        known=nearest(unknown[0], known),
+        known=nearest(unknown[0], (sensor for _, _, sensor, _ in every)),
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import asyncpg
 
 from backend_demo.errors import ServiceFailed
 from backend_demo.storage.retry import FAILURES, LOST
+
+_T = TypeVar("_T")
 
 POOL_SIZE = 8
 #: Of these, a range may hold so many: a few slow readers of long ranges leave the rest to the quick queries.
@@ -22,9 +24,11 @@ STATEMENT_TIMEOUT_S = 10.0
 IDLE_TRANSACTION_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 1.0
 
+_CONNECTION_LOST = "the connection was lost"
+
 #: What a SQLSTATE, or its class, says about the database; any other one says that our query is wrong.
 _REASONS = {
-    "08": "the connection was lost",
+    "08": _CONNECTION_LOST,
     "25P03": "the client stopped reading",
     "28": "it refuses these credentials",
     "3D000": "the database is missing",
@@ -46,6 +50,8 @@ class DatabaseUnavailable(ServiceFailed):
     def __init__(self, reason: str, state: str = "") -> None:
         super().__init__(f"PostgreSQL: {reason}", hint="see: bdemo status")
         self.reason = reason
+        self.lost = reason == _CONNECTION_LOST or state.startswith(("08", "57P01"))
+        """This connection died, perhaps long ago; another one may do."""
         self.misconfigured = state.startswith(("28", "3D000"))
         """The credentials or the database's name are wrong: that will not pass by itself."""
 
@@ -98,6 +104,17 @@ class Database:
                 raise
             raise DatabaseUnavailable(reason, state) from problem
 
+    async def read(self, query: Callable[[Any], Awaitable[_T]]) -> _T:
+        """What `query` reads on a connection; on another one, when the first turns out to be dead."""
+        try:
+            async with self.connection() as connection:
+                return await query(connection)
+        except DatabaseUnavailable as problem:
+            if not problem.lost:
+                raise
+        async with self.connection() as connection:
+            return await query(connection)
+
     @contextlib.asynccontextmanager
     async def range_connection(self) -> AsyncIterator[Any]:
         """The same for what reads as long as its client likes."""
@@ -119,7 +136,7 @@ class Database:
         if isinstance(problem, ConnectionRefusedError | FileNotFoundError):
             return "it refuses connections"
         if isinstance(problem, (OSError, *LOST)):
-            return "the connection was lost"
+            return _CONNECTION_LOST
         return next((reason for prefix, reason in _REASONS.items() if state.startswith(prefix)), None)
 
 

@@ -18,9 +18,6 @@ FIRST_BLOCK = 200
 BLOCK = 1000
 """Rows of the others: 5 ms of the event loop at most; more are not faster."""
 
-#: The most sensors that one answer holds.
-SENSORS_MAX = 100_000
-
 _LATEST = "select {columns} from {table} where sensor_num = $1 order by timestamp desc limit 1"
 
 _LATEST_OF_SOME = """
@@ -74,7 +71,7 @@ async def latest_of(connection: Any, series: Series, sensors: Sequence[int]) -> 
     return rows
 
 
-async def latest_of_all(connection: Any, series: Series, limit: int = SENSORS_MAX) -> list[Row]:
+async def latest_of_all(connection: Any, series: Series, limit: int) -> list[Row]:
     """The newest row of every sensor, by sensor; of the highest `limit` sensors when there are more."""
     rows: list[Row] = await connection.fetch(_latest_of_all[series], limit)
     return rows
