@@ -120,7 +120,7 @@ def _walk(path: list[str], command: Any) -> list[tuple[list[str], Any]]:
 
 
 def _command(path: list[str], command: Any) -> str:
-    text = inspect.cleandoc(command.help or "").replace("\f", "")
+    text = inspect.cleandoc(command.help or "").replace("\b\n", "")
     prose, _, examples = text.partition("Examples:")
     lines = [line.strip() for line in examples.splitlines() if line.strip()]
     rows = []

@@ -34,10 +34,12 @@ def demo(
         bool | None, typer.Option("--keep/--down", help="Leave the stack running, or stop it.", show_default="ask")
     ] = None,
 ) -> None:
-    """Start the stack, stream five sensors through it, show and check what arrived.
+    """Start everything, stream five sensors through it, check it.
 
-    [bold]Examples[/bold]
+    Shows each hop, asks the gateway, and proves by a ledger that all arrived once.
 
+    \b
+    Examples:
       $ bdemo demo
       $ bdemo demo --keep
       $ bdemo demo --duration 1m --rate 100 --down

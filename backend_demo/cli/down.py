@@ -14,12 +14,12 @@ def down(
     state_dir: options.StateDir = None,
     wipe: Annotated[bool, typer.Option("--wipe", help="Delete the stack's data as well.")] = False,
 ) -> None:
-    """Stop the stack; its data stays for the next `bdemo up`. Fine when nothing runs.
+    """Stop the stack; its data stays.
 
-    Also ends what a killed stack left behind.
+    Fine when nothing runs. Also ends what a killed stack left behind.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo down
       $ bdemo down --wipe
     """

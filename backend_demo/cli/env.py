@@ -9,12 +9,12 @@ from backend_demo.cli import options
 
 
 def env(state_dir: options.StateDir = None) -> None:
-    """Print shell exports with the running stack's addresses, for your own tools and code.
+    """Print the stack's addresses as shell exports.
 
-    The MQTT user may publish; the PostgreSQL user owns the tables.
+    For your own tools and code. The MQTT user may publish; the PostgreSQL user owns the tables.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ eval "$(bdemo env)"
       $ curl "$BDEMO_GATEWAY_URL/temperature_latest?sensor=1"
       $ psql "$BDEMO_POSTGRES_DSN" -c 'select count(*) from temperature'

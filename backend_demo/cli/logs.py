@@ -28,8 +28,8 @@ def logs(
 
     They stay after `bdemo down`.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo logs
       $ bdemo logs loader gateway -f
       $ bdemo logs kafka -n 500

@@ -19,7 +19,7 @@ app = typer.Typer(
     name="bdemo",
     help="A real-time IoT backend on this machine: sensors, MQTT, Kafka, Faust, PostgreSQL, REST.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -41,22 +41,18 @@ def root(
     """Options before the command."""
 
 
-STACK = "The stack"
-DATA = "Data"
-DEVELOP = "Develop"
-
-app.command("demo", rich_help_panel=STACK)(demo.demo)
-app.command("up", rich_help_panel=STACK)(up.up)
-app.command("down", rich_help_panel=STACK)(down.down)
-app.command("status", rich_help_panel=STACK)(status.status)
-app.command("logs", rich_help_panel=STACK)(logs.logs)
-app.command("simulate", rich_help_panel=DATA)(simulate.simulate)
-app.add_typer(tail.app, name="tail", rich_help_panel=DATA)
-app.add_typer(query.app, name="query", rich_help_panel=DATA)
-app.command("verify", rich_help_panel=DATA)(verify.verify)
-app.command("run", rich_help_panel=DEVELOP)(run.run)
-app.command("env", rich_help_panel=DEVELOP)(env.env)
-app.command("migrate", rich_help_panel=DEVELOP)(migrate.migrate)
+app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("down")(down.down)
+app.command("status")(status.status)
+app.command("logs")(logs.logs)
+app.command("simulate")(simulate.simulate)
+app.add_typer(tail.app, name="tail")
+app.add_typer(query.app, name="query")
+app.command("verify")(verify.verify)
+app.command("run")(run.run)
+app.command("env")(env.env)
+app.command("migrate")(migrate.migrate)
 
 
 class _Terminated(SystemExit):

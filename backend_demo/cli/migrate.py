@@ -18,12 +18,12 @@ def migrate(
     topics: Annotated[bool, typer.Option("--topics/--no-topics", help="Make the missing Kafka topics.")] = True,
     tables: Annotated[bool, typer.Option("--tables/--no-tables", help="Migrate the PostgreSQL tables.")] = True,
 ) -> None:
-    """Make the missing Kafka topics and migrate the tables; nothing is ever dropped.
+    """Make missing topics, migrate the tables; drops nothing.
 
     `bdemo up` does this by itself: it is for servers of your own.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 BDEMO_POSTGRES_DSN=postgresql://me@db/temperature bdemo migrate --standalone
       $ bdemo migrate --standalone --no-tables
     """

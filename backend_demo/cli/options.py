@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 StateDir = Annotated[
     Path | None,
-    typer.Option("--state-dir", help="The stack's directory.  \\[env: BDEMO_STATE_DIR]", show_default=False),
+    typer.Option("--state-dir", help="The stack's directory.  [env: BDEMO_STATE_DIR]", show_default=False),
 ]
 
 

@@ -87,8 +87,8 @@ def latest(
 
     With --watch, a table that changes; without a terminal, a line for each new reading.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo query latest
       $ bdemo query latest --sensor 1 --sensor 2 -o json
       $ bdemo query latest --watch
@@ -118,12 +118,14 @@ def range_(
     url: Url = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """The readings of a range of time, newest first; of the last five minutes, when no time is given.
+    """The readings of a range of time, newest first.
+
+    Of the last five minutes, when no time is given.
 
     A time without an offset is local. With --watch, --since moves along.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo query range --sensor 1
       $ bdemo query range --sensor 1 --since 1h -o csv
       $ bdemo query range -s 1 --from 2026-11-24T10:00 --to 2026-11-24T11:00
@@ -146,12 +148,14 @@ def average(
     url: Url = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """The averages of a range of time, newest first; of the last five minutes, when no time is given.
+    """The averages of a range of time, newest first.
+
+    Of the last five minutes, when no time is given.
 
     Each reading has one: the mean of its sensor's ten newest readings up to it.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo query average --sensor 1
       $ bdemo query average --sensor 1 --since 1h -o json
       $ bdemo query average -s 1 -s 2 --since 10m --chart

@@ -29,12 +29,12 @@ def run(
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the gateway.")] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:
-    """Run one service here, in the foreground: breakpoints work, Ctrl-C ends it cleanly.
+    """Run one service here, in the foreground, to debug it.
 
-    It takes the place of its supervised copy, which comes back afterwards.
+    Breakpoints work, Ctrl-C ends it cleanly. It takes the place of its supervised copy, which comes back afterwards.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo run processing
       $ bdemo run loader --pdb
       $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 bdemo run collection --standalone

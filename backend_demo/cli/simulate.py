@@ -23,67 +23,45 @@ if TYPE_CHECKING:
 SCHEMA = "bdemo.simulate/1"
 PLAIN_PROGRESS_S = 5.0
 
-LOAD = "Load"
-VALUES = "Values"
-FAULTS = "Faults in the data, as fractions of the readings"
-TRANSPORT = "Transport"
-
 
 def simulate(
-    sensors: Annotated[int, typer.Option(help="How many sensors, numbered from 1.", rich_help_panel=LOAD)] = 5,
-    rate: Annotated[float, typer.Option(help="Readings per second and sensor.", rich_help_panel=LOAD)] = 1.0,
+    sensors: Annotated[int, typer.Option(help="How many sensors, numbered from 1.")] = 5,
+    rate: Annotated[float, typer.Option(help="Readings per second and sensor.")] = 1.0,
     duration: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME", help="Ends after this time: 90, 5m, 1h30m.", rich_help_panel=LOAD, show_default=False
-        ),
+        typer.Option(metavar="TIME", help="Ends after this time: 90, 5m, 1h30m.", show_default=False),
     ] = None,
-    count: Annotated[
-        int | None, typer.Option(help="Ends after this many readings in all.", rich_help_panel=LOAD, show_default=False)
-    ] = None,
+    count: Annotated[int | None, typer.Option(help="Ends after this many readings in all.", show_default=False)] = None,
     ramp: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME", help="In this time the rate grows from 0.", rich_help_panel=LOAD, show_default=False
-        ),
+        typer.Option(metavar="TIME", help="In this time the rate grows from 0.", show_default=False),
     ] = None,
     model: Annotated[
         Literal["uniform", "random-walk", "day-night", "constant", "sawtooth", "spikes"],
-        typer.Option(help="How the temperature moves.", rich_help_panel=VALUES),
+        typer.Option(help="How the temperature moves."),
     ] = "uniform",
-    kind: Annotated[
-        Literal["int", "float"], typer.Option(help="Whole degrees or hundredths.", rich_help_panel=VALUES)
-    ] = "float",
-    seed: Annotated[int, typer.Option(help="Same seed, same values and faults.", rich_help_panel=VALUES)] = 0,
-    drop: Annotated[float, typer.Option(help="Measured, never sent.", rich_help_panel=FAULTS)] = 0.0,
-    duplicate: Annotated[float, typer.Option(help="Sent twice.", rich_help_panel=FAULTS)] = 0.0,
-    late: Annotated[float, typer.Option(help="Sent after younger ones.", rich_help_panel=FAULTS)] = 0.0,
-    corrupt: Annotated[
-        float, typer.Option(help="Replaced by what the pipeline must refuse.", rich_help_panel=FAULTS)
-    ] = 0.0,
+    kind: Annotated[Literal["int", "float"], typer.Option(help="Whole degrees or hundredths.")] = "float",
+    seed: Annotated[int, typer.Option(help="Same seed, same values and faults.")] = 0,
+    drop: Annotated[float, typer.Option(help="Measured, never sent.")] = 0.0,
+    duplicate: Annotated[float, typer.Option(help="Sent twice.")] = 0.0,
+    late: Annotated[float, typer.Option(help="Sent after younger ones.")] = 0.0,
+    corrupt: Annotated[float, typer.Option(help="Replaced by what the pipeline must refuse.")] = 0.0,
     topics: Annotated[
         Literal["ours", "original"],
-        typer.Option(
-            help="sensors/N/temperature, or /sensorN/temp with strings for numbers.", rich_help_panel=TRANSPORT
-        ),
+        typer.Option(help="sensors/N/temperature, or /sensorN/temp with strings for numbers."),
     ] = "ours",
-    batch: Annotated[int, typer.Option(help="Readings in one message.", rich_help_panel=TRANSPORT)] = 1,
-    qos: Annotated[int, typer.Option(help="MQTT quality of service: 0, 1 or 2.", rich_help_panel=TRANSPORT)] = 1,
-    connections: Annotated[
-        int, typer.Option(help="MQTT connections that the sensors share.", rich_help_panel=TRANSPORT)
-    ] = 4,
+    batch: Annotated[int, typer.Option(help="Readings in one message.")] = 1,
+    qos: Annotated[int, typer.Option(help="MQTT quality of service: 0, 1 or 2.")] = 1,
+    connections: Annotated[int, typer.Option(help="MQTT connections that the sensors share.")] = 4,
     mqtt: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
             help="A broker of your own, with the user of BDEMO_MQTT_USERNAME and BDEMO_MQTT_PASSWORD. No stack needed.",
-            rich_help_panel=TRANSPORT,
             show_default=False,
         ),
     ] = None,
-    flush: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the end waits for the broker.", rich_help_panel=TRANSPORT)
-    ] = "10s",
+    flush: Annotated[str, typer.Option(metavar="TIME", help="How long the end waits for the broker.")] = "10s",
     ledger: Annotated[
         Path | None,
         typer.Option(
@@ -94,14 +72,14 @@ def simulate(
     output_format: options.OutputFormat = options.Output.table,
     state_dir: options.StateDir = None,
 ) -> None:
-    """Lets simulated sensors publish temperatures, until the end that you give or Ctrl-C.
+    """Let simulated sensors publish temperatures over MQTT.
 
-    Each reading falls due at its own moment; when the broker was away, the
+    Until the end that you give, or Ctrl-C. Each reading falls due at its own moment; when the broker was away, the
     sensors catch up. Ctrl-C ends cleanly: what is out is waited for and the
     summary printed (exit code 130). When readings failed, the exit code is 5.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo simulate --sensors 5 --rate 10 --duration 1m
       $ bdemo simulate --sensors 10000 --rate 0.1 --model day-night --ramp 30s
       $ bdemo simulate --count 5000 --rate 200 --late 0.05 --ledger run.jsonl

@@ -22,12 +22,12 @@ def status(
     state_dir: options.StateDir = None,
     output: options.OutputFormat = options.Output.table,
 ) -> None:
-    """Show every service, whether it is healthy, and every address.
+    """Show services, their health, and addresses.
 
     Exit code 5: something is not healthy.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo status
       $ bdemo status -o json | jq .healthy
     """

@@ -68,16 +68,17 @@ def topic(
     ] = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """Kafka records, merged by time over all partitions; then what comes, until Ctrl-C.
+    """Follow Kafka topics, merged by time.
 
+    Shows the newest records of all partitions, then what comes, until Ctrl-C.
     Joins no consumer group: the services do not notice. Dead letters tell why and where they were refused.
 
     With -o json each line holds topic, partition, offset, timestamp (epoch
     seconds, when it was produced), key, value and headers; what is no UTF-8
     stands there as {"base64": "..."}.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo tail topic
       $ bdemo tail topic src-data dead-letter --since 5m
       $ bdemo tail topic processed-data --sensor 3 -n 20 --exit
@@ -141,15 +142,15 @@ def mqtt(
     ] = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """MQTT messages as sensors publish them, from now on, until Ctrl-C.
+    """Follow MQTT messages as sensors publish them.
 
     Keeps no session at the broker: the bridge misses nothing by it.
 
     With -o json each line holds topic, timestamp (epoch seconds, when it
     came), qos, retain and payload.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo tail mqtt
       $ bdemo tail mqtt 'sensors/+/temperature' -n 5
       $ bdemo tail mqtt --sensor 3 --duration 30s -o json

@@ -24,12 +24,14 @@ def up(
     ] = None,
     any_port: Annotated[bool, typer.Option("--any-port", help="Take free ports instead.")] = False,
 ) -> None:
-    """Start the stack in the background; returns when a reading can pass through all of it.
+    """Start the stack in the background.
+
+    Returns when a reading can pass through all of it.
 
     Run again, it says what runs and mends what does not.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo up
       $ bdemo up --any-port
       $ bdemo up --state-dir /tmp/second --port-offset 10000

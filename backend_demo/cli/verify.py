@@ -30,15 +30,17 @@ def verify(
     output_format: options.OutputFormat = options.Output.table,
     state_dir: options.StateDir = None,
 ) -> None:
-    """Checks that nothing was lost, doubled, altered or invented, and that every average is right.
+    """Prove that nothing was lost or counted twice.
+
+    Nor altered or invented, and that every average is right.
 
     With a ledger: each acknowledged reading is stored once with its value, or
     was refused; nothing else is stored in its place; its sensors' averages are
     computed anew. Without one: each reading has an average, and it is the one
     that PostgreSQL computes itself. Exit code 8 when something is wrong.
 
-    [bold]Examples[/bold]
-
+    \b
+    Examples:
       $ bdemo verify
       $ bdemo simulate --duration 10s --late 0.1 --ledger run.jsonl
       $ bdemo verify --ledger run.jsonl
