@@ -1,0 +1,122 @@
+"""`bdemo up`, `status`, `logs`, `env` and `down`, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend_demo.settings import Settings
+from backend_demo.stack.base import Stack
+from backend_demo.stack.services import SERVICES
+from tests.contract.conftest import Shell
+
+
+@pytest.fixture
+def bdemo(stack: Stack, settings: Settings) -> Shell:
+    return Shell(settings.state_dir)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Shell:
+    return Shell(tmp_path / "none")
+
+
+def test_status_as_json(bdemo: Shell, settings: Settings) -> None:
+    found = json.loads(bdemo("status", "-o", "json").stdout)
+    assert list(found) == ["schema", "stack", "healthy", "services", "addresses"]
+    assert (found["schema"], found["stack"], found["healthy"]) == ("bdemo.status/1", settings.stack, True)
+    fields = ["name", "state", "pid", "uptime_s", "rss_bytes", "restarts", "error"]
+    assert [list(service) for service in found["services"]] == [fields] * len(SERVICES)
+    assert [service["name"] for service in found["services"]] == list(SERVICES)
+    assert found["addresses"]["gateway"] == settings.gateway_url
+    assert found["addresses"]["kafka"] == settings.kafka_bootstrap
+
+
+def test_status_as_a_table_has_every_service(bdemo: Shell) -> None:
+    table = bdemo("status").stdout
+    assert all(name in table for name in SERVICES)
+
+
+def test_status_of_something_unhealthy_is_5(bdemo: Shell, stack: Stack) -> None:
+    stack.stop("gateway")
+    assert json.loads(bdemo("status", "-o", "json", code=5).stdout)["healthy"] is False
+
+
+def test_status_shows_no_password(bdemo: Shell, settings: Settings) -> None:
+    secrets = json.loads((settings.state_dir / "secrets.json").read_text()).values()
+    said = bdemo("status").stdout + bdemo("status", "-o", "json").stdout
+    assert not any(secret in said for secret in secrets)
+
+
+def test_status_imports_nothing_slow(bdemo: Shell) -> None:
+    """It may take 0.6 s; each of these would take a good part of that."""
+    program = (
+        "import contextlib, io, sys; from backend_demo.cli.main import app\n"
+        "with contextlib.redirect_stdout(io.StringIO()): app(sys.argv[1:], standalone_mode=False)\n"
+        "slow = {'pydantic_settings', 'aiokafka', 'sqlalchemy', 'fastapi', 'jgo', 'nats'}\n"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, "status", "-o", "json", "--state-dir", str(bdemo.state_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_up_again_says_so(bdemo: Shell) -> None:
+    done = bdemo("up")
+    assert "running already" in done.stderr
+    assert "gateway" in done.stdout
+
+
+def test_env_is_what_a_shell_can_eval(bdemo: Shell, settings: Settings) -> None:
+    script = bdemo("env").stdout + "env | grep '^BDEMO_' | sort"
+    found = subprocess.run(["env", "-i", "sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert dict(line.split("=", 1) for line in found.splitlines()) == {
+        "BDEMO_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "BDEMO_POSTGRES_DSN": settings.postgres_dsn,
+        "BDEMO_MQTT_HOST": settings.mqtt_host,
+        "BDEMO_MQTT_PORT": str(settings.mqtt_port),
+        "BDEMO_MQTT_USERNAME": "sensor",
+        "BDEMO_MQTT_PASSWORD": settings.mqtt_password,
+        "BDEMO_GATEWAY_URL": settings.gateway_url,
+    }
+
+
+def test_logs_are_named_and_counted(bdemo: Shell) -> None:
+    lines = bdemo("logs", "postgres", "-n", "3").stdout.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("postgres ") for line in lines)
+
+
+def test_logs_as_json(bdemo: Shell) -> None:
+    for line in bdemo("logs", "-n", "5", "-o", "json").stdout.splitlines():
+        assert list(json.loads(line)) == ["service", "time", "text"]
+
+
+def test_an_unknown_service_is_9_with_a_suggestion(bdemo: Shell) -> None:
+    said = bdemo("logs", "loder", code=9).stderr
+    assert said.splitlines() == ["error: unknown service 'loder'", "hint: did you mean loader?"]
+
+
+@pytest.mark.parametrize("command", ["status", "env", "logs"])
+def test_without_a_stack_it_is_7(nowhere: Shell, command: str) -> None:
+    said = nowhere(command, code=7).stderr.splitlines()
+    assert said[0].startswith("error: no stack runs in ")
+    assert said[1] == "hint: start it with: bdemo up"
+
+
+def test_down_without_a_stack_is_fine(nowhere: Shell) -> None:
+    assert "nothing ran" in nowhere("down").stderr
+    assert not nowhere.state_dir.exists()
+
+
+def test_a_folder_of_somebody_else_s_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    assert "not empty" in Shell(tmp_path)("up", code=3).stderr
+
+
+def test_an_offset_out_of_range_is_a_usage_error(nowhere: Shell) -> None:
+    assert "--port-offset" in nowhere("up", "--port-offset", "70000", code=2).stderr

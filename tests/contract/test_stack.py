@@ -1,0 +1,145 @@
+"""What every `Stack` does, on the real servers."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backend_demo.errors import NoStack, PortInUse, UnknownName
+from backend_demo.settings import Settings
+from backend_demo.stack.base import LogLine, ServiceStatus, Stack
+from backend_demo.stack.open import open_stack
+from backend_demo.stack.services import SERVICES
+from tests.contract.conftest import Running, eventually, leftovers, listens, pid_of, state_of
+
+Small = Callable[[], Running]
+
+
+def test_up_returns_when_every_service_is_ready(stack: Stack) -> None:
+    found = stack.status()
+    assert [status.name for status in found] == list(SERVICES)
+    assert {status.state for status in found} == {"ready"}
+    for status in found:
+        assert status.pid
+        assert status.rss_bytes
+        assert status.uptime_s is not None
+        assert status.error is None
+
+
+def test_it_listens_where_the_settings_say(stack: Stack, settings: Settings) -> None:
+    assert all(listens(getattr(settings, port)) for service in SERVICES.values() for port in service.ports)
+
+
+def test_up_again_says_what_runs_and_changes_nothing(stack: Stack) -> None:
+    reports: list[ServiceStatus] = []
+    before = {status.name: status.pid for status in stack.status()}
+    stack.up((), reports.append)
+    assert {status.name: status.pid for status in stack.status()} == before
+    assert {(status.name, status.state, status.detail) for status in reports} == {
+        (name, "ready", "was running") for name in SERVICES
+    }
+
+
+@pytest.mark.parametrize("name", ["mqtt", "postgres", "gateway", "collection"])
+def test_what_is_killed_comes_back(stack: Stack, name: str) -> None:
+    pid = pid_of(stack, name)
+    restarts = next(status.restarts for status in stack.status() if status.name == name)
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: state_of(stack, name) == "ready" and pid_of(stack, name) != pid)
+    assert next(status.restarts for status in stack.status() if status.name == name) == restarts + 1
+
+
+def test_a_stopped_service_stays_stopped_until_it_is_started(stack: Stack, settings: Settings) -> None:
+    stack.stop("collection")
+    assert state_of(stack, "collection") == "stopped"
+    assert not listens(settings.collection_stats_port)
+    stack.stop("collection")  # once more is fine
+    stack.start("collection")
+    assert state_of(stack, "collection") == "ready"
+
+
+def test_up_mends_what_does_not_run(stack: Stack) -> None:
+    stack.stop("gateway")
+    reports: list[ServiceStatus] = []
+    stack.up((), reports.append)
+    assert [status.state for status in reports if status.name == "gateway"][-1] == "ready"
+    assert next(status.detail for status in reports if status.name == "kafka") == "was running"
+
+
+@pytest.mark.parametrize("act", [lambda stack: stack.stop("loder"), lambda stack: stack.start("loder")])
+def test_an_unknown_service_is_refused(stack: Stack, act: Callable[[Stack], None]) -> None:
+    with pytest.raises(UnknownName, match="loder"):
+        act(stack)
+    with pytest.raises(UnknownName):
+        stack.up(["loder"], lambda status: None)
+    with pytest.raises(UnknownName):
+        list(stack.logs(["loder"], lines=1, follow=False))
+
+
+def test_logs_are_merged_by_time(stack: Stack) -> None:
+    lines = list(stack.logs((), lines=200, follow=False))
+    assert 20 < len(lines) <= 200
+    assert [line.time for line in lines] == sorted(line.time for line in lines)
+    assert len({line.service for line in lines}) > 3
+
+
+def test_logs_of_one_service_are_its_own(stack: Stack) -> None:
+    assert {line.service for line in stack.logs(["postgres"], lines=5, follow=False)} == {"postgres"}
+
+
+def test_logs_can_be_followed(stack: Stack) -> None:
+    seen: list[LogLine] = []
+    coming = stack.logs(["gateway"], lines=0, follow=True)
+    reader = threading.Thread(target=lambda: seen.extend(itertools.islice(coming, 1)), daemon=True)
+    reader.start()
+    stack.stop("gateway")
+    stack.start("gateway")
+    reader.join(30)
+    assert [line.service for line in seen] == ["gateway"]
+
+
+def test_two_stacks_stand_side_by_side(stack: Stack, small: Small) -> None:
+    settings, second = small()
+    assert {state_of(second, name) for name in ("mqtt", "postgres")} == {"ready"}
+    second.down()
+    assert leftovers(settings, second) == []
+    assert {status.state for status in stack.status()} == {"ready"}
+
+
+def test_down_leaves_nothing_but_the_data(small: Small) -> None:
+    settings, stack = small()
+    assert stack.down() is True
+    assert leftovers(settings, stack) == []
+    assert any(settings.state_dir.iterdir())
+    with pytest.raises(NoStack):
+        stack.status()
+    assert stack.down() is False
+
+
+def test_down_without_a_stack_makes_nothing(tmp_path: Path) -> None:
+    stack = open_stack(Settings(state_dir=tmp_path / "none"))
+    assert stack.down() is False
+    assert stack.down(wipe=True) is False
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wipe_deletes_the_stack_s_files_and_no_others(small: Small) -> None:
+    settings, stack = small()
+    (settings.state_dir / "notes.txt").write_text("mine")
+    assert stack.down(wipe=True) is True
+    assert [path.name for path in settings.state_dir.iterdir()] == ["notes.txt"]
+
+
+def test_a_taken_port_is_told_before_anything_starts(running: Running, tmp_path: Path) -> None:
+    ports = {port: getattr(running[0], port) for service in SERVICES.values() for port in service.ports}
+    settings = Settings(state_dir=tmp_path / "third", **ports)
+    with pytest.raises(PortInUse, match=f"port {ports['kafka_port']} of kafka is taken by process"):
+        open_stack(settings).up((), lambda status: None)
+    with pytest.raises(NoStack):
+        open_stack(settings).status()
