@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 from starlette.responses import StreamingResponse
@@ -24,7 +25,7 @@ class ClientStalled(Exception):
 
 
 class RangeResponse(StreamingResponse):
-    """Reads and sends block by block. When the client goes away, Starlette cancels it, and asyncpg cancels the query.
+    """Reads and sends block by block, until the client leaves: then the query is cancelled and rolled back.
 
     An error before the first block is an answer of its own (503). After it, the answer is cut off without its end,
     which HTTP clients report: never a shorter array that looks whole.
@@ -46,26 +47,36 @@ class RangeResponse(StreamingResponse):
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # not Starlette's own way: its cancellation comes again at each await, and would cancel the rollback too
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.TaskGroup() as tasks:
+                sending = tasks.create_task(self._answer(send))
+                leaving = tasks.create_task(_cancel_when_gone(receive, sending))
+                sending.add_done_callback(lambda _: leaving.cancel())
         except asyncio.CancelledError:
             # uvicorn cancels what outlasts its shutdown, and logs a traceback for each that passes this on
-            log.warning("range cut off", series=self._range[0], reason="the gateway ends")
+            self._cut_off("the gateway ends")
+            return
+        unanswered = None if sending.cancelled() else sending.result()
+        if unanswered is not None:
+            raise unanswered
 
-    async def stream_response(self, send: Send) -> None:
+    async def _answer(self, send: Send) -> Exception | None:
+        """Why there is no answer at all, if so."""
         try:
             try:
-                await self._stream(send)
+                await self._read_and_send(send)
             except DatabaseUnavailable as problem:
                 if self._started or not problem.lost:
                     raise
-                await self._stream(send)
+                await self._read_and_send(send)
         except (DatabaseUnavailable, ClientStalled) as problem:
             if not self._started:
-                raise
-            log.warning("range cut off", series=self._range[0], reason=str(problem))
+                return problem
+            self._cut_off(str(problem))
+        return None
 
-    async def _stream(self, send: Send) -> None:
+    async def _read_and_send(self, send: Send) -> None:
         async with (
             self._database.range_connection() as connection,
             contextlib.aclosing(read.blocks(connection, *self._range)) as blocks,
@@ -78,6 +89,15 @@ class RangeResponse(StreamingResponse):
                 await _send(send, text)
                 text = "," + self._encode(rows)
         await _send(send, text + "]", more=False)
+
+    def _cut_off(self, reason: str) -> None:
+        log.warning("range cut off", series=self._range[0], reason=reason)
+
+
+async def _cancel_when_gone(receive: Receive, sending: asyncio.Task[Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        """A piece of a body that nobody asked for."""
+    sending.cancel()
 
 
 async def _send(send: Send, text: str, *, more: bool = True) -> None:

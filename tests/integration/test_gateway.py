@@ -120,7 +120,9 @@ def gateway(database: PostgresServer) -> Iterator[GatewayProcess]:
     process = GatewayProcess(database.dsn("bdemo_reader"))
     until(process.ready, "ready")
     yield process
-    process.end()
+    told = process.end()
+    assert "Traceback" not in told
+    assert "active transaction" not in told
 
 
 class TestOriginal:
