@@ -13,7 +13,7 @@ def say(text: str = "") -> None:
     """A message to the person: stderr, with rich markup."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False).print(text)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
 
 
 def show_json(value: Any) -> None:

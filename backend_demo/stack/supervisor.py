@@ -90,6 +90,7 @@ class Supervisor:
                 stderr=output,
                 cwd=self.state.path,
                 umask=0o077,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},  # else Java finds no file whose path is not plain ASCII
                 start_new_session=True,  # Ctrl-C in the terminal of `bdemo up` is not meant for it
             )
         deadline = time.monotonic() + START_LIMIT_S
@@ -202,7 +203,8 @@ def configuration(supervisor: Supervisor, programs: Iterable[Program]) -> str:
             "stopasgroup": str(program.once).lower(),
             "killasgroup": "true",
             "redirect_stderr": "true",
-            "stdout_logfile": str(supervisor.state.logs / f"{program.name}.log"),
+            # relative to the state directory, where supervisord runs: of this one value it expands `%` twice
+            "stdout_logfile": f"{supervisor.state.logs.name}/{program.name}.log",
             "stdout_logfile_maxbytes": "5MB",
             "stdout_logfile_backups": "2",
         }

@@ -133,15 +133,19 @@ def prepare(settings: Settings, state: StateDirectory) -> Program:
     properties, log4j, arguments = folder / "server.properties", folder / "log4j2.properties", folder / "java.arguments"
     properties.write_text(
         PROPERTIES.format(
-            port=settings.kafka_port, controller_port=settings.kafka_controller_port, data=data, partitions=PARTITIONS
+            port=settings.kafka_port,
+            controller_port=settings.kafka_controller_port,
+            # relative to where Kafka runs: the value is a list, so no comma may be in it, and Latin-1
+            data=data.relative_to(state.path),
+            partitions=PARTITIONS,
         )
     )
     log4j.write_text(LOG4J)
     options = [
         f"-Xmx{settings.kafka_heap_mb}m",
         "-XX:+UseSerialGC",
-        *([f"-XX:AOTCache={cache}"] if (cache := start_up_cache()).exists() else []),
-        f"-Dlog4j2.configurationFile={log4j}",
+        *([f"-XX:AOTCache={cache}", "-Xlog:all=error"] if (cache := start_up_cache()).exists() else []),
+        f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         "--sun-misc-unsafe-memory-access=allow",
         "--enable-native-access=ALL-UNNAMED",
         "-cp",
@@ -257,16 +261,20 @@ def _resolve(repository: Path, report: Callable[[str], None]) -> list[Path]:
 
 def _formatted(jars: Path, folder: Path) -> Path:
     """A data directory of a new cluster, made by Kafka's own tool."""
-    data, properties = folder / "data", folder / "server.properties"
-    properties.write_text(PROPERTIES.format(port=9092, controller_port=9093, data=data, partitions=PARTITIONS))
+    properties = folder / "server.properties"
+    properties.write_text(PROPERTIES.format(port=9092, controller_port=9093, data="data", partitions=PARTITIONS))
     command = [java(), "-cp", _class_path(jars), "kafka.tools.StorageTool", "format"]
     done = subprocess.run(
-        [*command, "--cluster-id", _uuid(), "--config", str(properties)], capture_output=True, text=True, timeout=120
+        [*command, "--cluster-id", _uuid(), "--config", str(properties)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
     )
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise PrerequisiteMissing(f"Kafka does not start: {''.join(last)}", hint="is the disk full, or memory short?")
-    return data
+    return folder / "data"
 
 
 def _remove_dead_fetches(folder: Path) -> None:

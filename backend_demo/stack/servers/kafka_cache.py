@@ -34,7 +34,8 @@ def main() -> None:
         settings = ports.free(Settings(state_dir=state.path))
         recorded = state.path / "recorded.aot"
         command = kafka.prepare(settings, state).command
-        process = subprocess.Popen([command[0], f"-XX:AOTCacheOutput={recorded}", *command[1:]])
+        record = [command[0], f"-XX:AOTCacheOutput={recorded}", *command[1:]]
+        process = subprocess.Popen(record, cwd=state.path)
         try:
             deadline = time.monotonic() + START_LIMIT_S
             while not probes.is_ready("kafka", settings.model_dump(), state) and time.monotonic() < deadline:

@@ -59,7 +59,7 @@ def prepare(settings: Settings, state: StateDirectory) -> Program:
             mqtt_port=settings.mqtt_port,
             max_payload=MAX_PAYLOAD_BYTES,
             max_ack_pending=max(1024, settings.bridge_in_flight),
-            store=json.dumps(str(_store(state))),
+            store=json.dumps(str(_store(state)), ensure_ascii=False),
             store_bytes=STORE_BYTES,
             **passwords,
         ),
