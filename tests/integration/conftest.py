@@ -1,9 +1,10 @@
 """One embedded stack for the whole suite; at its end no process, port or file of it is left."""
 
 import asyncio
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,17 @@ class Shell:
 @pytest.fixture
 def bdemo(settings: Settings) -> Shell:
     return Shell(settings.state_dir)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A port that nothing listens on."""
+
+    def find() -> int:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            return int(listener.getsockname()[1])
+
+    return find
 
 
 @pytest.fixture
