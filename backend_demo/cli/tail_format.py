@@ -18,7 +18,7 @@ from backend_demo.operations.tail_mqtt import Message
 SHOWN_MAX = 500
 
 # what a terminal obeys or shows as nothing: C0, DEL, C1, invisible characters, line separators, changes of direction
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _COLOURS = (36, 32, 33, 34, 35)
 _RED, _BOLD, _DIM = 31, 1, 2
 
