@@ -105,12 +105,14 @@ def main() -> NoReturn:
 
 
 def _usage_error(problem: typer.TyperException) -> int:
-    """A wrong command line, told as `error:` and `hint:`; without arguments, the help itself."""
+    """A wrong command line, told as `error:` and `hint:`; no command at all, by the help."""
     context = getattr(problem, "ctx", None)
     message = getattr(problem, "format_message", lambda: str(problem))()
-    if not message:  # no arguments at all: the help has been printed already
+    if type(problem).__name__ == "NoArgsIsHelpError":  # typer keeps the class private; its message is the help
+        print(message, file=sys.stderr)
         return 2
     command = context.command_path if context is not None else "bdemo"
+    message = message.replace("Value error, ", "")  # typer's, in front of a choice that does not exist
     _print_error(message[:1].lower() + message[1:].rstrip("."), f"see {command} --help")
     return int(getattr(problem, "exit_code", 2))
 

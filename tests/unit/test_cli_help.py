@@ -85,3 +85,13 @@ def test_help_imports_nothing_slow() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert "simulate" in done.stdout
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("group", [(), ("tail",), ("query",)], ids=" ".join)
+def test_a_group_without_a_command_shows_its_help(group: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "backend_demo", *group], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: ")
+    assert "error:" not in done.stderr
