@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def up(
     services: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these, and what they need.")
+        list[str] | None, typer.Argument(metavar="SERVICE", help="Only these, and what they need.")
     ] = None,
     state_dir: options.StateDir = None,
     port_offset: Annotated[
@@ -67,4 +67,4 @@ def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool)
         ("tail topic", "readings as they pass"),
         ("query latest", "what has arrived"),
     ):
-        say(f"  [bold]bdemo {command}{here}[/]  [dim]{purpose}[/]")
+        say(f"  [bold]bdemo {command:34}{here}[/]  [dim]{purpose}[/]")

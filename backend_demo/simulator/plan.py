@@ -130,4 +130,4 @@ class Summary:
 
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:  # also refuses NaN
-        raise UsageError(f"{name} is {value}", hint=f"choose from {low:g} to {high:,g}")
+        raise UsageError(f"{name} is {value}", hint=f"choose from {low:g} to {high:,.16g}")
