@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from backend_demo.errors import ConfigurationInvalid, PortInUse
 from backend_demo.settings import Settings
@@ -56,10 +57,10 @@ def addressed(settings: Settings, ports: dict[str, int]) -> Settings:
     )
 
 
-def check_free(settings: Settings, services: Collection[str]) -> None:
+def check_free(settings: Mapping[str, Any], services: Collection[str]) -> None:
     """Raises PortInUse, with who listens there, when a port of one of `services` is taken."""
     for name, service in OWNERS.items():
-        if service in services and not _is_free(port := int(getattr(settings, name))):
+        if service in services and not _is_free(port := int(settings[name])):
             raise PortInUse(port, service, _listener(port))
 
 

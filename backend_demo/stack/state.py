@@ -81,6 +81,10 @@ class StateDirectory:
                 hint="choose another one with --state-dir or BDEMO_STATE_DIR",
             ) from problem
 
+    def log_of(self, service: str) -> Path:
+        """The log of a service; older parts have `.1` and `.2` behind their names."""
+        return self.logs / f"{service}.log"
+
     def secret(self, user: str) -> str:
         """The password of an MQTT or PostgreSQL user. Raises NoStack."""
         try:

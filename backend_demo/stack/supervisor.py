@@ -32,7 +32,7 @@ STOP_LIMIT_S = 10
 ProcessState = Literal["STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL", "UNKNOWN"]
 
 #: Calls are refused with these numbers when there is nothing to do.
-_ALREADY_STARTED, _NOT_RUNNING, _SPAWN_ERROR, _ABNORMAL = 60, 70, 50, 40
+_ALREADY_STARTED, _NOT_RUNNING = 60, 70
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Supervisor:
 
     def runs(self) -> bool:
         """Whether it answers."""
-        with contextlib.suppress(OSError, http.client.HTTPException, xmlrpc.client.Error):
+        with contextlib.suppress(ServiceFailed):
             return bool(self._call("getState")["statecode"] == 1)
         return False
 
@@ -166,9 +166,9 @@ class Supervisor:
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode in ignore:
                     return None
-                if fault.faultCode in (_SPAWN_ERROR, _ABNORMAL):
-                    raise ServiceFailed(fault.faultString, hint=f"see {self.log}") from fault
-                raise
+                raise ServiceFailed(f"the supervisor refuses: {fault.faultString}", hint=f"see {self.log}") from fault
+            except (OSError, http.client.HTTPException, xmlrpc.client.Error) as problem:
+                raise ServiceFailed(f"the supervisor does not answer: {problem}", hint="try: bdemo up") from problem
 
 
 def configuration(supervisor: Supervisor, programs: Iterable[Program]) -> str:

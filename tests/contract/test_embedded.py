@@ -17,7 +17,7 @@ import pytest
 
 from backend_demo.errors import ConfigurationInvalid, NoStack, ResourceInUse
 from backend_demo.settings import Settings
-from backend_demo.stack import embedded
+from backend_demo.stack import bringup, embedded, logfiles
 from backend_demo.stack.embedded import EmbeddedStack
 from backend_demo.stack.state import StateDirectory
 from backend_demo.stack.supervisor import Program, Supervisor
@@ -80,7 +80,7 @@ def test_up_restarts_what_hangs(small: Small, monkeypatch: pytest.MonkeyPatch) -
     pid = pid_of(stack, "mqtt")
     os.kill(pid, signal.SIGSTOP)
     for name, value in (("PATIENCE_S", 0.0), ("HUNG_S", 1.0)):
-        monkeypatch.setattr(embedded, name, value)
+        monkeypatch.setattr(bringup, name, value)
     assert state_of(stack, "mqtt") == "unhealthy"
     stack.up(("mqtt",), lambda status: None)
     assert pid_of(stack, "mqtt") != pid
@@ -128,20 +128,20 @@ def test_up_and_down_exclude_each_other(small: Small, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_up_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    settings = Settings(state_dir=tmp_path / "state")
-    command = [sys.executable, "-m", "backend_demo", "up", "--any-port", "--state-dir", str(settings.state_dir)]
+    stack = EmbeddedStack(tmp_path / "state")
+    command = [sys.executable, "-m", "backend_demo", "up", "--any-port", "--state-dir", str(stack.state.path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        supervisor = Supervisor(StateDirectory(settings.state_dir))
-        assert eventually(supervisor.runs)
+        assert eventually(stack.supervisor.runs)
+        settings = stack.state.attached(Settings())
         time.sleep(1)
         process.send_signal(number)
         _, said = process.communicate(timeout=40)
         assert process.returncode == code, said
+        assert leftovers(settings, stack) == []
     finally:
         process.kill()
-        EmbeddedStack(settings.state_dir).down()
-    assert leftovers(settings, EmbeddedStack(settings.state_dir)) == []
+        stack.down()
 
 
 def test_what_keeps_dying_is_given_up(tmp_path: Path) -> None:
@@ -161,6 +161,6 @@ def test_what_keeps_dying_is_given_up(tmp_path: Path) -> None:
         assert eventually(lambda: stack.supervisor.processes()["loader"].state == "FATAL", 40)
         assert stack.supervisor.processes()["kafka"].state == "RUNNING"
         assert stack.supervisor.restarts()["loader"] == 5
-        assert (stack.last_errors("loader") or "").endswith("error: the disk is on fire")
+        assert (logfiles.last_errors(stack.state.log_of("loader")) or "").endswith("error: the disk is on fire")
     finally:
         stack.down()

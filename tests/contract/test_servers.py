@@ -1,0 +1,184 @@
+"""What the servers hold and whom they let in."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import asyncpg
+import nats
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from nats.js.api import DiscardPolicy
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from backend_demo.domain.topics import TOPICS
+from backend_demo.settings import Settings
+from backend_demo.stack.base import Stack
+from backend_demo.stack.servers.kafka import create_topics
+from backend_demo.stack.servers.mqtt import MAX_PAYLOAD_BYTES, MESSAGES, MESSAGES_BYTES
+from backend_demo.stack.state import MqttUser, StateDirectory
+
+
+@pytest.fixture
+def state(stack: Stack, settings: Settings) -> StateDirectory:
+    return StateDirectory(settings.state_dir)
+
+
+class Client:
+    """An MQTT client that has connected, or was refused."""
+
+    def __init__(self, settings: Settings, user: str, password: str) -> None:
+        self.received: list[bytes] = []
+        self.subscribed: list[int] = []
+        self.reason: Any = None
+        self._done = threading.Event()
+        self._acknowledged = threading.Event()
+        self._arrived = threading.Event()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self.client.username_pw_set(user, password)
+        self.client.on_connect = self._on_connect
+        self.client.on_subscribe = self._on_subscribe
+        self.client.on_message = self._on_message
+        self.client.connect(settings.mqtt_host, settings.mqtt_port)
+        self.client.loop_start()
+        assert self._done.wait(10)
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self.reason = reason
+        self._done.set()
+
+    def _on_subscribe(self, client: Any, userdata: Any, mid: int, reasons: list[Any], properties: Any) -> None:
+        self.subscribed = [reason.value for reason in reasons]
+        self._acknowledged.set()
+
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        self.received.append(message.payload)
+        self._arrived.set()
+
+    def subscribe(self, topic: str) -> bool:
+        self.client.subscribe(topic, 1)
+        assert self._acknowledged.wait(10)
+        return all(code < 128 for code in self.subscribed)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.client.publish(topic, payload, 1).wait_for_publish(10)
+
+    def gets(self, payload: bytes, limit_s: float) -> bool:
+        self._arrived.wait(limit_s)
+        return payload in self.received
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def connect(settings: Settings, state: StateDirectory) -> Any:
+    clients: list[Client] = []
+
+    def open_as(user: MqttUser, password: str | None = None) -> Client:
+        clients.append(Client(settings, user, state.secret(user) if password is None else password))
+        return clients[-1]
+
+    yield open_as
+    for client in clients:
+        client.close()
+
+
+def test_mqtt_asks_for_the_password(connect: Any) -> None:
+    assert connect("sensor", "wrong").reason.is_failure
+    assert connect("sensor", "").reason.is_failure
+    assert not connect("sensor").reason.is_failure
+
+
+@pytest.mark.parametrize("topic", ["sensors/7/temperature", "/sensor7/temp"])
+def test_a_sensor_publishes_and_an_observer_sees_it(connect: Any, topic: str) -> None:
+    observer = connect("observer")
+    assert observer.subscribe("/#" if topic.startswith("/") else "sensors/#")
+    connect("sensor").publish(topic, b"seen")
+    assert observer.gets(b"seen", 10)
+
+
+def test_an_observer_may_subscribe_to_everything_and_publish_nothing(connect: Any) -> None:
+    observer = connect("observer")
+    assert observer.subscribe("#")
+    observer.publish("sensors/7/temperature", b"forged")
+    assert not observer.gets(b"forged", 1)
+
+
+def test_a_sensor_may_not_subscribe(connect: Any) -> None:
+    assert not connect("sensor").subscribe("sensors/#")
+
+
+def test_a_payload_just_above_the_bridge_s_limit_reaches_it(connect: Any, settings: Settings) -> None:
+    """The bridge, not the broker, refuses it, and keeps a record."""
+    assert Settings.model_fields["max_payload_bytes"].metadata[-1].le < MAX_PAYLOAD_BYTES / 2
+    observer = connect("observer")
+    observer.subscribe("sensors/#")
+    payload = b"x" * (settings.max_payload_bytes + 1)
+    connect("sensor").publish("sensors/7/temperature", payload)
+    assert observer.gets(payload, 10)
+
+
+def test_the_mqtt_store_refuses_messages_before_it_is_full(settings: Settings, state: StateDirectory) -> None:
+    async def configuration() -> Any:
+        port, password = state.saved()["nats_port"], state.secret("mqtt_admin")
+        client = await nats.connect(f"nats://127.0.0.1:{port}", user="mqtt_admin", password=password)
+        try:
+            return (await client.jetstream().stream_info(MESSAGES)).config
+        finally:
+            await client.close()
+
+    found = asyncio.run(configuration())
+    assert (found.max_bytes, found.discard) == (MESSAGES_BYTES, DiscardPolicy.NEW)
+
+
+def test_every_topic_is_there_as_it_should_be(settings: Settings, stack: Stack) -> None:
+    async def look() -> tuple[dict[str, int], dict[str, str]]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        await admin.start()
+        try:
+            described = await admin.describe_topics(list(TOPICS))
+            partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
+            answer = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, "aggregation-state")])
+            return partitions, {entry[0]: entry[1] for entry in answer[0].resources[0][4]}
+        finally:
+            await admin.close()
+
+    partitions, configuration = asyncio.run(look())
+    assert partitions == {name: spec.partitions for name, spec in TOPICS.items()}
+    assert configuration["cleanup.policy"] == "compact"
+
+
+def test_topics_are_made_once(settings: Settings, stack: Stack) -> None:
+    assert create_topics(settings.kafka_bootstrap) == []
+
+
+@pytest.mark.parametrize("user", ["bdemo", "bdemo_reader", "postgres"])
+@pytest.mark.parametrize("password", ["wrong", ""])
+def test_postgres_asks_for_the_password(state: StateDirectory, user: str, password: str) -> None:
+    port = state.saved()["postgres_port"]
+    for host in ("127.0.0.1", str(state.sockets / "postgres")):
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            asyncio.run(
+                asyncpg.connect(host=host, port=port, user=user, password=password, database="temperature", ssl=False)
+            )
+
+
+def test_the_reader_reads_and_writes_nothing(state: StateDirectory) -> None:
+    async def both() -> None:
+        connection = await asyncpg.connect(state.postgres_dsn("bdemo_reader"))
+        try:
+            await connection.fetch("select * from temperature limit 1")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("delete from temperature")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("create table mine (i int)")
+        finally:
+            await connection.close()
+
+    asyncio.run(both())
