@@ -16,9 +16,7 @@ COLORS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_g
 
 
 def logs(
-    services: Annotated[
-        list[str] | None, typer.Argument(metavar="SERVICE", help="All when none is named.")
-    ] = None,
+    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help="All when none is named.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Begin with so many of the newest lines.")] = 50,
     state_dir: options.StateDir = None,
