@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import Annotated, Literal
 
 import msgspec
@@ -68,6 +68,9 @@ class Rejected:
     raw: bytes
 
 
+#: What msgspec raises for bytes that are not what a decoder takes.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 encode = msgspec.json.Encoder().encode
 decode_reading = msgspec.json.Decoder(Reading).decode
 decode_aggregate = msgspec.json.Decoder(Aggregate).decode
@@ -78,7 +81,14 @@ class _Payload(msgspec.Struct, gc=False):
     timestamp: float | str
 
 
+class _Numbers(msgspec.Struct, gc=False):
+    value: float
+    timestamp: float
+
+
 _decode_payload = msgspec.json.Decoder(_Payload).decode
+#: Also takes JSON numbers in strings, `"nan"` and `"inf"` among them.
+_decode_numbers = msgspec.json.Decoder(_Numbers, strict=False).decode
 _decode_raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 # ASCII only and whole: float() would also take "1_000", " 25 " and other alphabets' digits
@@ -107,7 +117,7 @@ def decode_payload(sensor: int, payload: bytes, *, now: float, future_tolerance_
         return [_decode_object(sensor, payload, now, future_tolerance_s)]
     try:
         items = _decode_raw_items(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except UNREADABLE as problem:
         return [Rejected("json", _short(problem), payload)]
     if not items:
         return [Rejected("empty", "an array without readings", payload)]
@@ -115,6 +125,19 @@ def decode_payload(sensor: int, payload: bytes, *, now: float, future_tolerance_
 
 
 def _decode_object(sensor: int, raw: bytes, now: float, future_tolerance_s: float) -> Reading | Rejected:
+    # the common reading in a straight line; whatever is unusual about it, also what is wrong, is told apart below
+    if raw.count(b'"value"') == 1 and raw.count(b'"timestamp"') == 1 and b"\\" not in raw and raw.isascii():
+        try:
+            numbers = _decode_numbers(raw)
+        except UNREADABLE:
+            return _decode_unusual(sensor, raw, now, future_tolerance_s)
+        timestamp = numbers.timestamp
+        if 0 <= timestamp <= now + future_tolerance_s and isfinite(numbers.value):
+            return Reading(sensor, round(timestamp * 1_000_000) / 1_000_000, numbers.value + 0.0)
+    return _decode_unusual(sensor, raw, now, future_tolerance_s)
+
+
+def _decode_unusual(sensor: int, raw: bytes, now: float, future_tolerance_s: float) -> Reading | Rejected:
     if not raw:
         return Rejected("empty", "no payload", raw)
     if not raw.isascii():  # msgspec does not look into the fields that it skips
@@ -131,7 +154,7 @@ def _decode_object(sensor: int, raw: bytes, now: float, future_tolerance_s: floa
         payload = _decode_payload(raw)
     except msgspec.ValidationError as problem:
         return Rejected(_validation_reason(str(problem)), _short(problem), raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except UNREADABLE as problem:
         return Rejected("json", _short(problem), raw)
     value = _number(payload.value)
     if value is None:
@@ -169,7 +192,7 @@ def _number(given: float | str) -> float | None:
         if _NUMBER.fullmatch(given) is None:
             return None
         given = float(given)
-    return given + 0.0 if math.isfinite(given) else None  # + 0.0: -0.0 and 0.0 are one value
+    return given + 0.0 if isfinite(given) else None  # + 0.0: -0.0 and 0.0 are one value
 
 
 def _time(given: float | str) -> float | None:

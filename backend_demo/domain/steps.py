@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -204,19 +204,12 @@ class Load:
     """What a batch brings to the tables."""
 
     readings: dict[Key, float] = field(default_factory=dict)
-    origins: dict[Key, tuple[int, Record]] = field(default_factory=dict)
-    """The partition and record of each reading, for a conflict's dead letter."""
     averages: list[Averages] = field(default_factory=lambda: [Averages()])
     """To be done one after the other: an average that follows a repair of its sensor knows more than the table."""
     held: dict[int, list[Record]] = field(default_factory=dict)
     """Records of `aggregated-data`, by partition, from the first repair on whose reading is not loaded yet."""
     dead_letters: list[DeadLetter] = field(default_factory=list)
     duplicates: int = 0
-
-    def conflict(self, key: Key) -> DeadLetter:
-        """The dead letter of a reading that found another value under its identity."""
-        partition, record = self.origins[key]
-        return _conflict(record, partition)
 
 
 def load(processed: Partitions, aggregated: Partitions, loaded: Mapping[int, int]) -> Load:
@@ -238,20 +231,32 @@ def load(processed: Partitions, aggregated: Partitions, loaded: Mapping[int, int
 
 
 def _load_readings(out: Load, partition: int, records: Iterable[Record]) -> None:
-    readings, origins = out.readings, out.origins
+    readings = out.readings
     for record in records:
         reading = _read(record)
         if type(reading) is not Reading:
             continue  # the aggregation tells what cannot be read
         key = (reading.sensor, reading.timestamp)
-        known = readings.get(key)
-        if known is None:
-            readings[key] = reading.value
-            origins[key] = (partition, record)
-        elif known == reading.value:
+        known = readings.setdefault(key, reading.value)
+        if known is reading.value:
+            continue
+        if known == reading.value:
             out.duplicates += 1
         else:
             out.dead_letters.append(_conflict(record, partition))
+
+
+def conflicts(processed: Partitions, keys: Collection[Key]) -> list[DeadLetter]:
+    """The dead letters of readings that found another value stored under their identity: of each the first record."""
+    left = set(keys)
+    letters = []
+    for partition, records in processed.items():
+        for record in records:
+            reading = _read(record)
+            if isinstance(reading, Reading) and (key := (reading.sensor, reading.timestamp)) in left:
+                left.discard(key)
+                letters.append(_conflict(record, partition))
+    return letters
 
 
 def _load_aggregate(out: Load, partition: int, record: Record, loaded: int) -> bool:

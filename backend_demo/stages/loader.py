@@ -18,7 +18,7 @@ from faust.types import TP
 
 from backend_demo import metrics
 from backend_demo.domain.dead_letter import DeadLetter
-from backend_demo.domain.steps import Key, Load, Record, load
+from backend_demo.domain.steps import Key, Load, Record, conflicts, load
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
 from backend_demo.errors import ServiceFailed
 from backend_demo.faust_batch.producer import BatchProducer
@@ -101,15 +101,13 @@ class Loader:
             },
         )
         await self._send(found.dead_letters)
-        written = await self._write(rows, found)
+        processed = batch.of(PROCESSED_DATA)
+        written = await self._write(rows, lambda keys: self._send(conflicts(processed, keys)))
         self._fence, self._read_to, self._held = fence, read_to, found.held
         self._count(found, written)
 
-    async def _write(self, rows: Rows, found: Load) -> Written:
+    async def _write(self, rows: Rows, on_conflicts: Callable[[tuple[Key, ...]], Awaitable[None]]) -> Written:
         uncertain = False
-
-        async def tell(conflicts: tuple[Key, ...]) -> None:
-            await self._send([found.conflict(key) for key in conflicts])
 
         async def attempt(connection: Any) -> Written:
             nonlocal uncertain
@@ -117,7 +115,7 @@ class Loader:
                 return Written(len(rows.readings), sum(len(averages.stored) for averages in rows.averages), ())
             uncertain = True
             failpoints.hit("loader-before-commit")
-            written = await write(connection, rows, window=self._settings.aggregation_window, on_conflicts=tell)
+            written = await write(connection, rows, window=self._settings.aggregation_window, on_conflicts=on_conflicts)
             failpoints.hit("loader-after-commit")
             return written
 
