@@ -28,7 +28,7 @@ from backend_demo.stages import failpoints
 from backend_demo.stages.sink import count_dead_letters, dead_letter_messages
 from backend_demo.stages.worker import Source, Worker
 from backend_demo.storage.retry import FAILURES, is_transient
-from backend_demo.storage.write import FenceLost, Partition, Rows, Written, begin_fence, read_fence, write
+from backend_demo.storage.write import FenceLost, Partition, Rows, Tables, Written, begin_fence, read_fence, write
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,7 @@ class Loader:
         self._settings = settings
         self._producer = producer
         self._connection: Any = None
+        self._tables = Tables()
         self._using = asyncio.Lock()
         self._fence: dict[Partition, int] = {}
         self._read_to: dict[Partition, int] = {}
@@ -115,7 +116,13 @@ class Loader:
                 return Written(len(rows.readings), sum(len(averages.stored) for averages in rows.averages), ())
             uncertain = True
             failpoints.hit("loader-before-commit")
-            written = await write(connection, rows, window=self._settings.aggregation_window, on_conflicts=on_conflicts)
+            written = await write(
+                connection,
+                rows,
+                self._tables,
+                window=self._settings.aggregation_window,
+                on_conflicts=on_conflicts,
+            )
             failpoints.hit("loader-after-commit")
             return written
 
