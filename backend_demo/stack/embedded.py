@@ -53,10 +53,9 @@ class EmbeddedStack:
                     self._launch(wanted, report)
                 self._bring_up(wanted, report, new=new)
             except BaseException as problem:
-                if new and not isinstance(problem, ServiceFailed | TimedOut):
+                if new and not isinstance(problem, ServiceFailed | TimedOut) and self._stop_all():
                     for name in wanted:
                         report(ServiceStatus(name, "stopped"))
-                    self._stop_all()
                 raise
 
     def _launch(self, wanted: Collection[str], report: Report) -> None:

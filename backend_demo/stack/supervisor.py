@@ -200,7 +200,6 @@ def configuration(supervisor: Supervisor, programs: Iterable[Program]) -> str:
             "startretries": "4",
             "stopsignal": program.stop_signal,
             "stopwaitsecs": str(STOP_LIMIT_S),
-            "stopasgroup": str(program.once).lower(),
             "killasgroup": "true",
             "redirect_stderr": "true",
             # relative to the state directory, where supervisord runs: of this one value it expands `%` twice

@@ -104,7 +104,7 @@ def fetch(report: Callable[[str], None]) -> None:
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_dead_fetches(target.parent)
+        remove_dead_fetches(target.parent)
         with tempfile.TemporaryDirectory(prefix=FETCHING, dir=target.parent, ignore_cleanup_errors=True) as folder:
             jars = Path(folder) / "jars"
             jars.mkdir()
@@ -165,7 +165,7 @@ def start_up_cache() -> Path:
 def cache_program() -> Program:
     """Makes the start-up cache."""
     command = (sys.executable, "-m", "backend_demo.stack.servers.kafka_cache")
-    return Program(CACHE, "servers", command, stop_signal="KILL", once=True)
+    return Program(CACHE, "servers", command, once=True)
 
 
 def create_topics(bootstrap: str, *, partitions: int = PARTITIONS, replication: int = 1) -> list[str]:
@@ -277,7 +277,8 @@ def _formatted(jars: Path, folder: Path) -> Path:
     return folder / "data"
 
 
-def _remove_dead_fetches(folder: Path) -> None:
+def remove_dead_fetches(folder: Path) -> None:
+    """Removes what fetches that were killed have left there."""
     for left in folder.glob(f"{FETCHING}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _FETCH_LIMIT_S:

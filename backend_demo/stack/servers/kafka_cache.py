@@ -6,9 +6,11 @@ machine writes down what it had loaded (JEP 483).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,28 +27,37 @@ WRITE_LIMIT_S = 300.0
 
 
 def main() -> None:
-    """Records a start."""
+    """Records a start. Ended before it is done, it leaves nothing."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     os.nice(19)
-    with tempfile.TemporaryDirectory(
-        prefix=kafka.FETCHING, dir=kafka.home().parent, ignore_cleanup_errors=True
-    ) as folder:
-        state = StateDirectory(Path(folder))
-        settings = ports.free(Settings(state_dir=state.path))
-        recorded = state.path / "recorded.aot"
-        command = kafka.prepare(settings, state).command
-        record = [command[0], f"-XX:AOTCacheOutput={recorded}", *command[1:]]
-        process = subprocess.Popen(record, cwd=state.path)
-        try:
-            deadline = time.monotonic() + START_LIMIT_S
-            while not probes.is_ready("kafka", settings.model_dump(), state) and time.monotonic() < deadline:
-                time.sleep(0.5)
-            kafka.create_topics(settings.kafka_bootstrap)
-            time.sleep(RECORD_S)
-            process.send_signal(signal.SIGTERM)
-            process.wait(WRITE_LIMIT_S)
-            recorded.rename(kafka.start_up_cache())
-        finally:
-            process.kill()
+    cache = kafka.home().parent
+    kafka.remove_dead_fetches(cache)
+    with tempfile.TemporaryDirectory(prefix=kafka.FETCHING, dir=cache, ignore_cleanup_errors=True) as folder:
+        _record(StateDirectory(Path(folder)))
+
+
+def _record(state: StateDirectory) -> None:
+    settings = ports.free(Settings(state_dir=state.path))
+    recorded = state.path / "recorded.aot"
+    command = kafka.prepare(settings, state).command
+    process = subprocess.Popen(
+        [command[0], f"-XX:AOTCacheOutput={recorded}", *command[1:]],
+        cwd=state.path,
+        process_group=0,  # a second Java machine writes the cache: both must be reached
+    )
+    try:
+        deadline = time.monotonic() + START_LIMIT_S
+        while not probes.is_ready("kafka", settings.model_dump(), state) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        kafka.create_topics(settings.kafka_bootstrap)
+        time.sleep(RECORD_S)
+        process.send_signal(signal.SIGTERM)
+        process.wait(WRITE_LIMIT_S)
+        recorded.rename(kafka.start_up_cache())
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(WRITE_LIMIT_S)
 
 
 if __name__ == "__main__":
