@@ -43,6 +43,8 @@ def run(
         raise UnknownName("service of ours", service, OURS)
     if standalone and supervised:
         raise UsageError("--standalone and --supervised exclude each other")
+    if port and service != "gateway":
+        raise UsageError(f"{service} listens on no --port", hint="leave it out: it is the gateway's")
     flags = {"gateway_port": port, "state_dir": state_dir}
     settings = options.settings(**flags)
     if standalone:
