@@ -197,7 +197,7 @@ def _age(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = int(seconds) // 60
     if minutes < 60:
-        return f"{minutes} m {int(seconds) % 60} s"
+        return f"{minutes} min {int(seconds) % 60} s"
     if minutes < 24 * 60:
-        return f"{minutes // 60} h {minutes % 60} m"
+        return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes // (24 * 60)} d {minutes // 60 % 24} h"
