@@ -16,7 +16,7 @@ def env(state_dir: options.StateDir = None) -> None:
     \b
     Examples:
       $ eval "$(bdemo env)"
-      $ curl "$BDEMO_GATEWAY_URL/temperature_latest?sensor=1"
+      $ curl "$BDEMO_GATEWAY_URL/temperature_latest?sensor_num=1"
       $ psql "$BDEMO_POSTGRES_DSN" -c 'select count(*) from temperature'
     """
     settings = options.attached(state_dir)
