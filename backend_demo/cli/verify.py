@@ -83,6 +83,8 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
         return {"count": found[name].count, "examples": [example._asdict() for example in found[name].examples]}
 
     figures = {name: value for name, value in vars(verdict).items() if name not in found}
+    if verdict.ledger is None:  # then nobody has looked for them
+        figures["dead_letters"] = None
     return {
         "schema": SCHEMA,
         "passed": verdict.passed,
