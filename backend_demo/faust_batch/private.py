@@ -7,6 +7,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 
@@ -16,12 +18,15 @@ NAMES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (Consumer, "_wait_next_records", ("self", "timeout")),
     (Consumer, "force_commit", ("self", "topics", "start_new_transaction")),
     (Consumer, "on_partitions_revoked", ("self", "revoked")),
-    (Consumer, "perform_seek", ("self",)),
+    (Consumer, "maybe_wait_for_commit_to_finish", ("self",)),
+    (Consumer, "resume_flow", ("self",)),
     (Consumer, "stop_flow", ("self",)),
     (ThreadDelegateConsumer, "_commit", ("self", "offsets")),
     (ThreadDelegateConsumer, "seek_to_committed", ("self",)),
     (driver.Consumer, "_new_consumer_thread", ("self",)),
+    (driver.AIOKafkaConsumerThread, "seek", ("self", "partition", "offset")),
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ("self", "transport")),
+    (Recovery, "_wait", ("self", "coro", "timeout")),
     (PartitionRecords, "_consumer_record", ("self", "tp", "record")),
 )
 
@@ -29,6 +34,7 @@ NAMES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
 ATTRIBUTES: tuple[tuple[Any, str], ...] = (
     (ThreadDelegateConsumer.__init__, "self._thread"),
     (driver.AIOKafkaConsumerThread.on_start, "self._consumer"),
+    (TableManager.recovery.fget, "self._recovery"),
     (AIOKafkaConsumer.__init__, "self._subscription"),
     (AIOKafkaConsumer.start, "self._fetcher"),
     (Fetcher.__init__, "self._fetch_min_bytes"),

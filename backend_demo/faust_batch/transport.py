@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import faust
 import structlog
 from aiokafka import TopicPartition
+from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -144,6 +145,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._idle = asyncio.Event()
         self._idle.set()
+        self._positioned_in = -1
+        """The epoch whose start positions were taken."""
 
     def _new_consumer_thread(self) -> InLoop:
         return InLoop(self, loop=self.loop, beacon=self.beacon)
@@ -162,8 +165,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     await self.callback(self._message(records))
                     delivered = True
                 elif records:
-                    # Faust drops what arrives while partitions move; it is fetched again from the start position
-                    await self.perform_seek()
+                    self._put_back(records)
             finally:
                 if not delivered:
                     room.release()
@@ -188,6 +190,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             carrier,
             generation_id=self.app.consumer_generation_id,
         )
+
+    def _put_back(self, records: Mapping[Any, Sequence[Record]]) -> None:
+        """What arrives while partitions move, or at the end, is not delivered: it is to be fetched again."""
+        for tp, found in records.items():
+            self._thread.seek(tp, found[0].offset)
 
     def ack(self, message: Any) -> bool:
         """Faust acknowledges what it skips; only `Batch.ack` counts here."""
@@ -222,6 +229,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             log.warning("batch still in work", limit_s=limit_s)
         if self.transport.listener is not None:
             await self.transport.listener.revoked(frozenset(self.assignment()))
+        await self.maybe_wait_for_commit_to_finish()  # what it commits is older
         await self.commit()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -234,6 +242,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Start positions: the committed offsets, and above them what the listener says."""
         self._begin_epoch()
+        epoch = self.offsets.epoch
         starts = dict(await super().seek_to_committed())
         listener = self.transport.listener
         if listener is not None:
@@ -242,11 +251,18 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             wanted = await listener.assigned({tp: (begins[tp], ends[tp]) for tp in assignment})
             await self.seek_wait(wanted)
             starts.update(wanted)
+        self._positioned_in = epoch
         return starts
+
+    def resume_flow(self) -> None:
+        """Not when partitions have begun to move again since their start positions were taken: more will be said."""
+        if self._positioned_in == self.offsets.epoch or not self.assignment():
+            super().resume_flow()
 
     def _begin_epoch(self) -> None:
         self.offsets.reset()
-        self._room = asyncio.Semaphore(IN_FLIGHT)
+        left, self._room = self._room, asyncio.Semaphore(IN_FLIGHT)
+        left.release()  # the batches that nobody will handle leave no room for the fetch loop, which may wait for it
 
     # -- what a service wants to know
 
@@ -261,6 +277,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if state is not None and state.has_valid_position and consumer.highwater(tp) is not None:
                 lags[TP(tp.topic, tp.partition)] = max(0, consumer.highwater(tp) - state.position)
         return lags
+
+
+class PatientRecovery(Recovery):  # type: ignore[misc]
+    """Waits for start positions for as long as they take: Faust's own gives up after a request's timeout, for good."""
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        await super()._wait(coro)
 
 
 class _InWork:
@@ -288,3 +311,5 @@ class Transport(driver.Transport):  # type: ignore[misc]
         private.keep_raw_records()
         super().__init__(*args, **options)
         self.listener = listener
+        tables = self.app.tables
+        tables._recovery = PatientRecovery(self.app, tables, beacon=tables.beacon, loop=tables.loop)
