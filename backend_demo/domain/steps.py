@@ -179,10 +179,11 @@ class Average:
                     out.counts[averages.value] += 1  # type: ignore[union-attr]
         return out
 
-    def forget(self, partition: int) -> None:
-        """Drops the state of a partition that another aggregator owns now."""
-        self.windows.pop(partition, None)
-        self.changed.pop(partition, None)
+    def restore(self, windows: Mapping[int, dict[int, Window]]) -> None:
+        """Takes up the state of these partitions, by sensor, and forgets that of others: they may have other owners."""
+        self.windows.clear()
+        self.windows.update(windows)
+        self.changed.clear()
 
 
 Key = tuple[int, float]

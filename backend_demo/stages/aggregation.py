@@ -79,23 +79,21 @@ class State:
     # -- PartitionListener
 
     async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
-        """Loads the windows of partitions that are new here. Raises ServiceFailed when the input was made anew."""
-        new = [tp.partition for tp in partitions if tp.partition not in self.step.windows]
-        self.step.windows.update(await self._load(new))
+        """Loads the windows. Raises ServiceFailed when the input was made anew."""
+        windows = await self._load([tp.partition for tp in partitions])
         for tp, (_, end) in partitions.items():
-            newest = max((window.offset for window in self.step.windows[tp.partition].values()), default=-1)
+            newest = max((window.offset for window in windows[tp.partition].values()), default=-1)
             if newest >= end:
                 raise ServiceFailed(
                     f"{tp.topic} partition {tp.partition} ends at {end}, but {newest} was averaged: it was made anew",
                     hint="begin anew with: bdemo down --wipe",
                 )
+        self.step.restore(windows)
         return {}
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
         """Flushes; another aggregation may own these windows from now on."""
         await self.flush()
-        for tp in partitions:
-            self.step.forget(tp.partition)
 
     async def _load(self, partitions: list[int]) -> dict[int, dict[int, Window]]:
         windows: dict[int, dict[int, Window]] = {partition: {} for partition in partitions}
@@ -113,10 +111,17 @@ class State:
             while any([await consumer.position(target) < ends[target] for target in targets]):
                 for target, records in (await consumer.getmany(timeout_ms=1000)).items():
                     for record in records:
-                        windows[target.partition][int(record.key)] = _decode(record.value)
+                        keep_newer(windows[target.partition], int(record.key), _decode(record.value))
         finally:
             await consumer.stop()
         return windows
+
+
+def keep_newer(windows: dict[int, Window], sensor: int, window: Window) -> None:
+    """Takes what was read, but for the late words of an aggregation that had lost the partition and not noticed."""
+    known = windows.get(sensor)
+    if known is None or known.offset <= window.offset:
+        windows[sensor] = window
 
 
 async def run(batches: Source, sink: Sink, state: State) -> None:
