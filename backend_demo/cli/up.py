@@ -36,12 +36,15 @@ def up(
       $ bdemo up --any-port
       $ bdemo up --state-dir /tmp/second --port-offset 10000
     """
+    from backend_demo.cli.output import say
     from backend_demo.cli.progress import Progress
     from backend_demo.stack.open import open_stack
 
     settings = options.settings(state_dir=state_dir, port_offset=port_offset)
     with Progress() as progress:
         open_stack(settings, any_port=any_port).up(services or [], progress.report)
+    if not progress.changed and (any_port or port_offset is not None):
+        say("[yellow]its ports stay as they are[/]; for others: bdemo down, then bdemo up again")
     _show_addresses(options.attached(settings.state_dir), state_dir, mended=progress.changed)
 
 
@@ -67,4 +70,4 @@ def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool)
         ("tail topic", "readings as they pass"),
         ("query latest", "what has arrived"),
     ):
-        say(f"  [bold]bdemo {command:34}{here}[/]  [dim]{purpose}[/]")
+        say(f"  [bold]bdemo {command + here:{34 + len(here)}}[/]  [dim]{purpose}[/]")
