@@ -28,7 +28,8 @@ def down(
     from backend_demo.stack.open import stack_in
 
     folder = options.state_directory(state_dir)
+    existed = folder.exists()
     ran = stack_in(folder).down(wipe=wipe)
     say("the stack is down" if ran else f"nothing ran in {escape(str(folder))}")
-    if wipe:
+    if wipe and existed:
         say("its data is deleted")
