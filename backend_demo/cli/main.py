@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from backend_demo import __version__
-from backend_demo.cli import demo, down, env, logs, migrate, query, run, simulate, status, tail, up, verify
+from backend_demo.cli import bench, demo, down, env, logs, migrate, query, run, simulate, status, tail, up, verify
 from backend_demo.errors import BdemoError
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command("simulate")(simulate.simulate)
 app.add_typer(tail.app, name="tail")
 app.add_typer(query.app, name="query")
 app.command("verify")(verify.verify)
+app.command("bench")(bench.bench)
 app.command("run")(run.run)
 app.command("env")(env.env)
 app.command("migrate")(migrate.migrate)

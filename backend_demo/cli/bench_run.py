@@ -1,0 +1,227 @@
+"""A bench from its plan to its report: the stack it needs, the runs one after the other, in turn with stock Faust."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend_demo.cli.output import say
+from backend_demo.cli.progress import Progress
+from backend_demo.errors import ServiceFailed, UsageError
+from backend_demo.operations.bench import stock
+from backend_demo.operations.bench.drain import Drain, drain
+from backend_demo.operations.bench.latency import RATE_MAX, Latency, latency
+from backend_demo.operations.bench.mqtt import Mqtt, mqtt
+from backend_demo.operations.bench.pipeline import STAGES, Pipeline
+from backend_demo.operations.bench.readings import SENSORS_MAX, Load
+from backend_demo.stack.open import open_stack
+from backend_demo.stack.state import StateDirectory
+
+if TYPE_CHECKING:
+    from backend_demo.settings import Settings
+    from backend_demo.stack.base import Stack
+
+#: Not counted: a broker that has just started is up to four times as slow, until its code is compiled.
+WARM_BROKER = 200_000
+#: Stock Faust is some thirty times as slow: it gets a tenth of the readings, but not so few that its start counts.
+STOCK_SHARE, STOCK_LEAST = 10, 20_000
+#: Above the sensors that `bdemo simulate` numbers.
+FIRST_SENSOR = 1_000_000
+REPEAT_MAX = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure. Raises UsageError."""
+
+    parts: tuple[str, ...]
+    load: Load
+    batch: int = 1
+    rates: tuple[float, ...] = (50.0, 1000.0)
+    duration_s: float = 20.0
+    repeat: int = 1
+    against: str | None = None
+    running: bool = False
+
+    def __post_init__(self) -> None:
+        for rate in self.rates:
+            if not 1 <= rate <= RATE_MAX:
+                raise UsageError(f"rate is {rate:g}", hint=f"choose from 1 to {RATE_MAX:,.0f} readings per second")
+        if not 1 <= self.repeat <= REPEAT_MAX:
+            raise UsageError(f"repeat is {self.repeat}", hint=f"choose from 1 to {REPEAT_MAX}")
+        if not 3 <= self.duration_s <= 3600:
+            raise UsageError(f"duration is {self.duration_s:g} s", hint="choose from 3s to 1h")
+        if self.batch < 1:
+            raise UsageError(f"batch is {self.batch}", hint="choose at least 1")
+        if self.running and "mqtt" in self.parts:
+            raise UsageError(
+                "mqtt cannot be measured on the running stack: the simulator's sensors 1, 2, ... may be yours",
+                hint="leave --running out, or name drain or latency",
+            )
+        self._check_against()
+
+    def _check_against(self) -> None:
+        if self.against is None:
+            return
+        if "drain" not in self.parts:
+            raise UsageError("--against compares drains", hint="name drain among the parts")
+        if self.running:
+            raise UsageError("--against stops services, so it never runs on your stack", hint="leave --running out")
+        if self.load.late:
+            raise UsageError(
+                "stock Faust averages readings as they arrive: with --late it would be wrong", hint="leave --late out"
+            )
+        stock.check()
+
+
+@dataclass(frozen=True)
+class Report:
+    """All runs, in the order in which they were made."""
+
+    plan: Plan
+    drains: list[Drain] = field(default_factory=list)
+    stock_drains: list[Drain] = field(default_factory=list)
+    mqtts: list[Mqtt] = field(default_factory=list)
+    latencies: dict[float, list[Latency]] = field(default_factory=dict)
+    """By rate."""
+
+
+def measure(plan: Plan, settings: Settings) -> Report:
+    """Runs everything. Raises VerificationFailed when a run was not exact, and what stacks and services raise."""
+    with _running_stack(settings) if plan.running else _temporary_stack(plan, settings) as (attached, stack):
+        report = Report(plan)
+        bench = _Bench(plan, attached, stack, report)
+        if not plan.running:
+            bench.warm_broker()
+        for part in plan.parts:
+            for number in range(plan.repeat):
+                getattr(bench, part)(number)
+    return report
+
+
+@contextlib.contextmanager
+def _temporary_stack(plan: Plan, settings: Settings) -> Iterator[tuple[Settings, Stack]]:
+    services = [*STAGES, *(["bridge"] if "mqtt" in plan.parts else [])]
+    with tempfile.TemporaryDirectory(prefix="bdemo-bench-") as folder:
+        base = settings.model_copy(update={"state_dir": Path(folder) / "state"})
+        stack = open_stack(base, any_port=True)
+        say(f"a stack of its own, in {base.state_dir}, removed in the end")
+        try:
+            with Progress() as progress:
+                stack.up(services, progress.report)
+            yield StateDirectory(base.state_dir).attached(base), stack
+        finally:
+            stack.down(wipe=True)
+
+
+@contextlib.contextmanager
+def _running_stack(settings: Settings) -> Iterator[tuple[Settings, Stack]]:
+    attached = StateDirectory(settings.state_dir).attached(settings)
+    try:
+        yield attached, open_stack(attached)
+    except BaseException:
+        say("the bench ended early: rows of its sensors, those above 10^15, stay in temperature and average")
+        raise
+
+
+class _Bench:
+    """The runs, on one stack."""
+
+    def __init__(self, plan: Plan, settings: Settings, stack: Stack, report: Report) -> None:
+        self._plan, self._settings, self._stack, self._report = plan, settings, stack, report
+        self._numbers = itertools.count(FIRST_SENSOR, SENSORS_MAX)
+
+    def warm_broker(self) -> None:
+        """A drain that is not counted."""
+        say("warms Kafka up")
+        load = Load(readings=min(WARM_BROKER, self._plan.load.readings), sensors=self._plan.load.sensors)
+        self._drain_ours(load)
+
+    def drain(self, number: int) -> None:
+        """One drain, with stock Faust's before or after it."""
+        turns = [self._drain, *([self._drain_stock] if self._plan.against else [])]
+        for turn in turns if number % 2 == 0 else turns[::-1]:
+            turn(number)
+
+    def mqtt(self, number: int) -> None:
+        """One run from publish to row."""
+        self._say(f"mqtt, {self._plan.duration_s:g} s", number)
+        plan = self._plan
+        with self._steady() as pipeline:
+            run = asyncio.run(mqtt(pipeline, plan.duration_s, plan.load.sensors, plan.batch, say))
+        self._report.mqtts.append(run)
+        say(f"  {run.readings_per_s:,.0f} readings/s")
+
+    def latency(self, number: int) -> None:
+        """One run at each rate."""
+        for rate in self._plan.rates:
+            self._say(f"latency at {rate:g}/s, {self._plan.duration_s:g} s", number)
+            with self._steady() as pipeline:
+                run = asyncio.run(latency(pipeline, rate, self._plan.duration_s, self._first_sensor(), say))
+            self._report.latencies.setdefault(rate, []).append(run)
+            say(f"  p50 {run.average.p50_ms:.1f} ms, p99 {run.average.p99_ms:.1f} ms to the average")
+
+    def _drain(self, number: int) -> None:
+        self._say(f"drain of {self._plan.load.readings:,} readings", number)
+        run = self._drain_ours(self._plan.load)
+        self._report.drains.append(run)
+        say(f"  {run.readings_per_s:,.0f} readings/s")
+
+    def _drain_ours(self, load: Load) -> Drain:
+        with self._steady() as pipeline:
+            return asyncio.run(drain(pipeline, load, self._first_sensor(), say))
+
+    def _drain_stock(self, number: int) -> None:
+        readings = self._plan.load.readings
+        load = replace(self._plan.load, readings=min(readings, max(STOCK_LEAST, readings // STOCK_SHARE)))
+        self._say(f"drain of {load.readings:,} readings on stock Faust", number)
+        prefix = f"stock{number}"
+        ours, _ = self._pids()
+        pipeline = asyncio.run(stock.prepare(self._pipeline(*self._pids()), prefix))
+        for service in ours:
+            self._stack.stop(service)
+        try:
+            with stock.running(pipeline, prefix, self._settings.state_dir.parent / prefix) as stages:
+                run = asyncio.run(drain(replace(pipeline, stages=stages), load, FIRST_SENSOR, say))
+        finally:
+            for service in ours:
+                self._stack.start(service)
+        self._report.stock_drains.append(run)
+        say(f"  {run.readings_per_s:,.0f} readings/s")
+
+    @contextlib.contextmanager
+    def _steady(self) -> Iterator[Pipeline]:
+        """Our pipeline. Raises ServiceFailed when it does not run, or not to the end."""
+        before = self._pids()
+        yield self._pipeline(*before)
+        if self._pids() != before:
+            raise ServiceFailed("a service was restarted during the run", hint="see: bdemo status, bdemo logs")
+
+    def _pids(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Of the stages, and of all others that run."""
+        found = {service.name: service for service in self._stack.status()}
+        for name in STAGES:
+            if found[name].state != "ready":
+                raise ServiceFailed(f"{name} is {found[name].state}", hint="mend the stack with: bdemo up")
+        pids = {name: service.pid for name, service in found.items() if service.pid is not None}
+        return (
+            {name: pids.pop(name) for name in STAGES},
+            {name: pid for name, pid in pids.items() if name in ("kafka", "postgres", "mqtt", "bridge")},
+        )
+
+    def _pipeline(self, stages: Mapping[str, int], others: Mapping[str, int]) -> Pipeline:
+        return Pipeline("bdemo", self._settings, stages, others, shared=self._plan.running)
+
+    def _first_sensor(self) -> int:
+        """Sensors that nobody has ever used: by the clock on a stack with other people's, where nothing may mix."""
+        return time.time_ns() // 1000 if self._plan.running else next(self._numbers)
+
+    def _say(self, what: str, number: int) -> None:
+        say(f"{what}, run {number + 1} of {self._plan.repeat}" if self._plan.repeat > 1 else what)

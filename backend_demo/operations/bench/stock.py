@@ -1,0 +1,79 @@
+"""The same pipeline on stock Faust, for comparison: `benchmarks/stock/pipeline.py` in processes of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+import backend_demo
+from backend_demo.domain.topics import PARTITIONS
+from backend_demo.errors import PrerequisiteMissing
+from backend_demo.operations.bench.pipeline import STAGES, Pipeline, connected
+
+PROGRAM = Path(backend_demo.__file__).parents[1] / "benchmarks" / "stock" / "pipeline.py"
+TOPICS = ("sensor-data", "src-data", "processed-data", "aggregated-data")
+END_S = 15.0
+
+
+def check() -> None:
+    """Raises PrerequisiteMissing when the program is not there: a wheel does not carry it."""
+    if not PROGRAM.is_file():
+        raise PrerequisiteMissing(
+            "the pipeline on stock Faust is part of the repository, not of the installed package",
+            hint="run bdemo bench --against stock from a clone",
+        )
+
+
+async def prepare(ours: Pipeline, prefix: str) -> Pipeline:
+    """Topics and tables of their own, beside ours, on the same servers; no process yet."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=ours.settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(f"{prefix}-{topic}", PARTITIONS, 1) for topic in TOPICS])
+    finally:
+        await admin.close()
+    async with connected(ours) as connection:
+        await connection.execute(f'create schema "{prefix}"')
+        for table in ("temperature", "average"):
+            await connection.execute(f'create table "{prefix}".{table} (like public.{table} including all)')
+    # `fence` is ours, and stands still; the tables' sizes tell that rows come
+    dsn = f"{ours.settings.postgres_dsn}?search_path={prefix},public"
+    return Pipeline(
+        name="stock Faust",
+        settings=ours.settings.model_copy(update={"postgres_dsn": dsn}),
+        stages={},
+        others={name: pid for name, pid in ours.others.items() if name in ("kafka", "postgres")},
+        shared=False,
+        raw=f"{prefix}-{TOPICS[0]}",
+        moved="select pg_relation_size('temperature') + pg_relation_size('average')",
+    )
+
+
+@contextlib.contextmanager
+def running(pipeline: Pipeline, prefix: str, folder: Path) -> Iterator[dict[str, int]]:
+    """Its four services inside of the block: their pids, by name. Their logs are in `folder`."""
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for stage in STAGES:
+            command = [
+                *(sys.executable, str(PROGRAM), stage, prefix),
+                *(pipeline.settings.kafka_bootstrap, pipeline.settings.postgres_dsn, str(folder)),
+            ]
+            with open(folder / f"{stage}.log", "wb") as log:
+                processes[stage] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        yield {stage: process.pid for stage, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.terminate()
+        for process in processes.values():
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
