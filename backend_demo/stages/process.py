@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -16,6 +17,10 @@ log = structlog.get_logger(__name__)
 
 #: The supervisor kills after ten seconds.
 STOP_LIMIT_S = 8.0
+
+#: Kafka gives the partitions of a member that is silent for ten seconds to another one; its last heartbeat may be
+#: three seconds old when the process is stopped.
+SUSPENDED_LIMIT_S = 6.0
 
 #: Set by `bdemo run --pdb`: a failure opens the debugger before it ends the process.
 debug_failures = False
@@ -42,10 +47,35 @@ async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    _end_when_suspended_for_long(loop)
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
     await main(stop)
     return code
+
+
+def _end_when_suspended_for_long(loop: asyncio.AbstractEventLoop) -> None:
+    """After SIGSTOP and SIGCONT: ends the process before it writes what the new owner of its partitions knows better.
+
+    A plain signal handler, as it runs before anything else does; the loop's would wait for its turn.
+    """
+    alive_at = time.monotonic()
+
+    def beat() -> None:
+        nonlocal alive_at
+        alive_at = time.monotonic()
+        loop.call_later(0.5, beat)
+
+    def on_continue(*_: object) -> None:
+        seconds = time.monotonic() - alive_at
+        if seconds > SUSPENDED_LIMIT_S:
+            try:
+                log.error("was suspended, another may have its partitions", seconds=round(seconds, 1))
+            finally:
+                os._exit(1)
+
+    beat()
+    signal.signal(signal.SIGCONT, on_continue)
 
 
 def fail(service: str) -> None:
