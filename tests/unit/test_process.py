@@ -22,7 +22,7 @@ raise SystemExit(process.run(main))
 
 @pytest.mark.parametrize(("suspended_s", "code"), [(0.2, 128 + signal.SIGTERM), (2.0, 1)])
 def test_a_process_that_was_suspended_for_long_ends(suspended_s: float, code: int) -> None:
-    """It may have lost its partitions, and what it would go on to write could be older than what the new owner wrote."""
+    """It may have lost its partitions: what it would go on to write could be older than what the new owner wrote."""
     process = subprocess.Popen([sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout is not None
