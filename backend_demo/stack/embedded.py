@@ -17,6 +17,7 @@ from backend_demo.errors import ConfigurationInvalid, NoStack, ServiceFailed, Ti
 from backend_demo.stack import bringup, logfiles, probes
 from backend_demo.stack.base import LogLine, Report, ServiceStatus, State
 from backend_demo.stack.bringup import BringUp, Stopped, Waiting, at_once
+from backend_demo.stack.memory import resident_bytes
 from backend_demo.stack.services import SERVICES, service
 from backend_demo.stack.state import CONTENTS, StateDirectory
 from backend_demo.stack.supervisor import ProcessInfo, Program, Supervisor
@@ -201,7 +202,7 @@ class EmbeddedStack:
             state,
             pid=info.pid,
             uptime_s=info.uptime_s,
-            rss_bytes=_resident_bytes(info.pid),
+            rss_bytes=resident_bytes(info.pid) if info.pid else None,
             restarts=restarts,
             error=logfiles.last_errors(self.state.log_of(info.name)) if failing else None,
         )
@@ -272,13 +273,3 @@ def _state(info: ProcessInfo, ready: bool) -> State:
     if info.uptime_s is None or info.uptime_s < bringup.PATIENCE_S:
         return "starting"
     return "unhealthy"
-
-
-def _resident_bytes(pid: int | None) -> int | None:
-    import psutil
-
-    from backend_demo.stack.processes import resident_bytes
-
-    with contextlib.suppress(psutil.Error):
-        return resident_bytes(psutil.Process(pid)) if pid else None
-    return None

@@ -1,4 +1,4 @@
-"""Processes of a stack: those that nobody supervises any more are found and ended; the memory that one takes."""
+"""Processes of a stack that nobody supervises any more: found by what they carry, and ended."""
 
 from __future__ import annotations
 
@@ -37,14 +37,6 @@ def end(processes: Iterable[psutil.Process], *, first: signal.Signals = signal.S
         for process in left:
             _send(process, number)
         _, left = psutil.wait_procs(left, timeout=wait_s)
-
-
-def resident_bytes(process: psutil.Process) -> int:
-    """Resident memory of a process and its children; what they share (PostgreSQL's buffers) counts once."""
-    family = [process, *process.children(recursive=True)]
-    memory = [member.memory_info() for member in family if member.is_running()]
-    own = sum(info.rss - getattr(info, "shared", 0) for info in memory)
-    return own + max((getattr(info, "shared", 0) for info in memory), default=0)
 
 
 def _all() -> list[psutil.Process]:

@@ -57,7 +57,7 @@ def test_status_imports_nothing_slow(bdemo: Shell) -> None:
     program = (
         "import contextlib, io, sys; from backend_demo.cli.main import app\n"
         "with contextlib.redirect_stdout(io.StringIO()): app(sys.argv[1:], standalone_mode=False)\n"
-        "slow = {'pydantic_settings', 'aiokafka', 'sqlalchemy', 'fastapi', 'jgo', 'nats'}\n"
+        "slow = {'pydantic_settings', 'aiokafka', 'sqlalchemy', 'rich', 'psutil', 'jgo', 'nats'}\n"
         "print(sorted(slow & set(sys.modules)))"
     )
     command = [sys.executable, "-c", program, "status", "-o", "json", "--state-dir", str(bdemo.state_dir)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend_demo.stack import processes
+from backend_demo.stack import memory, processes
 
 URL = f"unix:///nowhere/{os.getpid()}/supervisor.sock"
 
@@ -60,5 +60,17 @@ def test_a_shell_in_the_data_directory_is_no_postgres(start: Start, tmp_path: Pa
     assert processes.postgres_in(tmp_path) == []
 
 
-def test_the_memory_of_a_process_is_positive() -> None:
-    assert processes.resident_bytes(psutil.Process()) > 1_000_000
+def test_the_memory_of_a_process_is_that_of_its_children_too(start: Start) -> None:
+    before = memory.resident_bytes(os.getpid())
+    start()
+    after = memory.resident_bytes(os.getpid())
+    assert before is not None
+    assert after is not None
+    assert 1_000_000 < before < after
+
+
+def test_a_process_that_has_ended_has_no_memory(start: Start) -> None:
+    child = start()
+    child.kill()
+    child.wait(10)
+    assert memory.resident_bytes(child.pid) is None
