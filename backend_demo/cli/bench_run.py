@@ -21,6 +21,7 @@ from backend_demo.operations.bench.latency import RATE_MAX, Latency, latency
 from backend_demo.operations.bench.mqtt import Mqtt, mqtt
 from backend_demo.operations.bench.pipeline import STAGES, Pipeline
 from backend_demo.operations.bench.readings import SENSORS_MAX, Load
+from backend_demo.simulator.fleet import ITEM_MAX
 from backend_demo.stack.open import open_stack
 from backend_demo.stack.state import StateDirectory
 
@@ -95,6 +96,9 @@ class Report:
 
 def measure(plan: Plan, settings: Settings) -> Report:
     """Runs everything. Raises VerificationFailed when a run was not exact, and what stacks and services raise."""
+    longest = settings.max_payload_bytes // (ITEM_MAX + 1)
+    if plan.batch > longest:
+        raise UsageError(f"batch is {plan.batch}", hint=f"one message holds at most {longest} readings")
     with _running_stack(settings) if plan.running else _temporary_stack(plan, settings) as (attached, stack):
         report = Report(plan)
         bench = _Bench(plan, attached, stack, report)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from backend_demo.domain.verdict import Entry, Expected, decode_entry
-from backend_demo.errors import ServiceFailed, UsageError
+from backend_demo.errors import ServiceFailed
 from backend_demo.operations.bench.costs import Sampler
 from backend_demo.operations.bench.figures import Cost
 from backend_demo.operations.bench.pipeline import STAGES, Notify, Pipeline, Rows, connected, prove
@@ -99,8 +99,7 @@ def _until_publishing(simulator: subprocess.Popen[str], ledger: Path) -> None:
     while not (ledger.exists() and ledger.stat().st_size):
         if simulator.poll() is not None:
             _, said = simulator.communicate()
-            kind = UsageError if simulator.returncode == UsageError.exit_code else ServiceFailed
-            raise kind(f"the simulator ended: {' '.join(said.split())}")
+            raise _failure(said)
         if time.monotonic() > deadline:
             raise ServiceFailed("the simulator publishes nothing", hint="see: bdemo status")
         time.sleep(0.02)
@@ -113,7 +112,13 @@ async def _end(simulator: subprocess.Popen[str]) -> dict[str, Any]:
     try:
         return dict(json.loads(said))
     except ValueError as error:
-        raise ServiceFailed(f"the simulator failed: {' '.join(problem.split())}", hint="see: bdemo status") from error
+        raise _failure(problem) from error
+
+
+def _failure(said: str) -> ServiceFailed:
+    """What the simulator told as `error:` and `hint:`."""
+    error, _, hint = " ".join(said.split()).partition("hint: ")
+    return ServiceFailed(f"the simulator failed: {error.removeprefix('error: ')}", hint=hint)
 
 
 def _entries(ledger: Path) -> Iterator[Entry]:

@@ -125,4 +125,4 @@ def place_of(sensor: int) -> tuple[bytes, int]:
 
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise UsageError(f"{name} is {value:g}", hint=f"choose from {low:g} to {high:,g}")
+        raise UsageError(f"{name} is {value:g}", hint=f"choose from {low:g} to {high:,.10g}")
