@@ -18,7 +18,7 @@ from backend_demo.stack.supervisor import ProcessState, Supervisor
 
 T = TypeVar("T")
 
-POLL_S = 0.1
+POLL_S = 0.2
 #: Asking supervisord costs both sides 5 ms: its answer serves all who wait.
 LOOK_EVERY_S = 0.5
 #: A service waits that long for its servers, and a killed Kafka needs up to 10 s: until then it is `starting`.

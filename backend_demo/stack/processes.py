@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,15 +33,24 @@ def postgres_in(data: Path) -> list[psutil.Process]:
 
 def end(processes: Iterable[psutil.Process], *, first: signal.Signals = signal.SIGTERM, grace_s: float = 10.0) -> None:
     """Sends `first`, after `grace_s` SIGKILL, and waits. A process whose number was given away again is left alone."""
-    left = list(processes)
+    left = [process for process in processes if _lives(process)]
     for number, wait_s in ((first, grace_s), (signal.SIGKILL, 5.0)):
         for process in left:
             _send(process, number)
-        _, left = psutil.wait_procs(left, timeout=wait_s)
+        deadline = time.monotonic() + wait_s
+        while (left := [process for process in left if _lives(process)]) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def _all() -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if process.pid != os.getpid()]
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended and is not waited for (in a container without an init) does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

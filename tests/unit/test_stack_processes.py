@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -50,9 +51,9 @@ def test_children_of_a_supervisor_are_found_with_their_names(start: Start) -> No
 def test_what_ignores_the_first_signal_is_killed(start: Start) -> None:
     program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     stubborn, meek = start(program), start()
-    both = [psutil.Process(child.pid) for child in (stubborn, meek)]
-    processes.end(both, grace_s=0.3)
-    assert not any(process.is_running() for process in both)
+    processes.end([psutil.Process(child.pid) for child in (stubborn, meek)], grace_s=0.3)
+    assert stubborn.wait(5) == -signal.SIGKILL
+    assert meek.wait(5) == -signal.SIGTERM
 
 
 def test_a_shell_in_the_data_directory_is_no_postgres(start: Start, tmp_path: Path) -> None:
