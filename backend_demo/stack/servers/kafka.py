@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from backend_demo.domain.topics import PARTITIONS, TOPICS, TopicSpec
 from backend_demo.errors import PrerequisiteMissing, ServiceFailed
@@ -226,7 +225,6 @@ def _uuid() -> str:
 
 def _resolve(repository: Path, report: Callable[[str], None]) -> list[Path]:
     """Downloads the jars that Kafka needs into a Maven repository of their own."""
-    import requests
     from jgo.maven import MavenContext, PythonResolver
 
     fetched, said = 0, ""
@@ -252,7 +250,7 @@ def _resolve(repository: Path, report: Callable[[str], None]) -> list[Path]:
         wanted, needed = resolver.resolve([context.create_dependency(coordinate) for coordinate in COORDINATES])
         run_time = [dependency for dependency in needed if dependency.scope in ("compile", "runtime")]
         return [dependency.artifact.resolve() for dependency in (*wanted, *run_time)]
-    except (requests.RequestException, RuntimeError) as problem:
+    except (OSError, RuntimeError) as problem:  # requests' errors are OSErrors
         raise PrerequisiteMissing(
             f"cannot fetch Kafka from Maven Central: {_innermost(problem)}",
             hint="it is fetched once and needs the network; then run again: bdemo up",
@@ -285,7 +283,8 @@ def remove_dead_fetches(folder: Path) -> None:
                 shutil.rmtree(left)
 
 
-def _innermost(problem: BaseException) -> Any:
-    while problem.__cause__ or problem.__context__:
-        problem = problem.__cause__ or problem.__context__ or problem
+def _innermost(problem: BaseException) -> BaseException:
+    """The cause of the cause: the HTTP library wraps a refused connection four times."""
+    while (cause := problem.__cause__ or problem.__context__) is not None:
+        problem = cause
     return problem
