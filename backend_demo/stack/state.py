@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +53,8 @@ class StateDirectory:
         self.sockets = self.path / "run"
         if len(os.fsencode(self.sockets)) > _SOCKETS_MAX:
             name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-            self.sockets = Path(tempfile.gettempdir()) / f"bdemo-{name}"
+            # not $TMPDIR: it may be as long, and another one when the stack is looked at again
+            self.sockets = Path("/tmp") / f"bdemo-{name}"
 
     def create(self) -> None:
         """Makes the directory (0700) and the secrets (0600) where they are missing. Raises ConfigurationInvalid."""
