@@ -30,6 +30,8 @@ class OffsetTracker(Generic[P]):
 
     def __init__(self) -> None:
         self.epoch = 0
+        self.acknowledged = 0
+        """Batches so far."""
         self._pending: dict[P, deque[Delivery[P]]] = {}
         self._prefix: dict[P, int] = {}
         self._confirmed: dict[P, int] = {}
@@ -53,11 +55,17 @@ class OffsetTracker(Generic[P]):
         if delivery.epoch != self.epoch:
             return False
         delivery.acknowledged = True
+        self.acknowledged += 1
         for partition in delivery.ends:
             pending = self._pending[partition]
             while pending and pending[0].acknowledged:
                 self._prefix[partition] = pending.popleft().ends[partition]
         return True
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a batch was handed out and not acknowledged yet."""
+        return any(self._pending.values())
 
     def committable(self) -> dict[P, int]:
         """The offsets that may be committed and that Kafka has not confirmed yet."""

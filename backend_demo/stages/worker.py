@@ -49,7 +49,6 @@ class Worker:
         self._consumes = consumes
         self._produces = produces
         self.listener: PartitionListener | None = None
-        self._progress_at = time.monotonic()
 
     async def run(self, body: Callable[[Source], Awaitable[None]], stop: asyncio.Event) -> None:
         """Feeds `body` until `stop` is set. Raises PrerequisiteMissing; a failure of `body` ends the process with 1."""
@@ -88,7 +87,8 @@ class Worker:
             broker_heartbeat_interval=3,
             broker_request_timeout=30,
             broker_commit_interval=0.5,
-            broker_max_poll_interval=600,
+            # a consumer that leaves the group because it cannot go on never comes back; the watchdog is for those
+            broker_max_poll_interval=365 * 86_400,
             producer_acks=-1,
             loghandlers=list(logging.getLogger().handlers),
         )
@@ -111,13 +111,13 @@ class Worker:
         async for batch in source:
             begin = time.monotonic()
             yield batch
-            self._progress_at = time.monotonic()
-            seconds.observe(self._progress_at - begin)
+            seconds.observe(time.monotonic() - begin)
             count.inc()
 
     async def _watch(self, app: Any, stop: asyncio.Event) -> None:
         """Readiness, lag and the watchdog, until `stop`."""
         ready, lag = metrics.service_ready.labels(self.service), metrics.lag_records.labels(self.service)
+        progress_at, acknowledged = time.monotonic(), 0
         stuck_since: float | None = None
         while not stop.is_set():
             if app.crashed or app.should_stop:
@@ -129,12 +129,16 @@ class Worker:
             behind = sum(consumer.lag().values())
             lag.set(behind)
             now = time.monotonic()
-            if not behind or now - self._progress_at < self.settings.watchdog_s:
+            if consumer.offsets.acknowledged != acknowledged:
+                progress_at, acknowledged = now, consumer.offsets.acknowledged
+            idle = is_ready and not behind and not consumer.offsets.under_way
+            if idle or now - progress_at < self.settings.watchdog_s:
                 stuck_since = None
             elif not await reachable(self.settings.kafka_bootstrap) or not await self.dependencies_up():
                 stuck_since = now
             elif now - (stuck_since := stuck_since or now) > self.settings.watchdog_s:
-                log.error("no progress", service=self.service, lag=behind, seconds=round(now - self._progress_at))
+                seconds = round(now - progress_at)
+                log.error("no progress", service=self.service, lag=behind, ready=is_ready, seconds=seconds)
                 faulthandler.dump_traceback()
                 end_now(1)
             with suppress(TimeoutError):

@@ -17,6 +17,7 @@ def test_the_longest_acknowledged_prefix_is_committable(batches: list[dict[str, 
     for batch in batches:
         ends = {**ends, **{partition: ends.get(partition, 0) + count for partition, count in batch.items()}}
         deliveries.append(tracker.deliver({partition: ends[partition] for partition in batch}))
+    assert tracker.under_way == bool(deliveries)
     order = list(range(len(deliveries)))
     random.shuffle(order)
     done: set[int] = set()
@@ -31,6 +32,8 @@ def test_the_longest_acknowledged_prefix_is_committable(batches: list[dict[str, 
                         break
                     expected[partition] = delivery.ends[partition]
         assert tracker.committable() == expected
+    assert not tracker.under_way
+    assert tracker.acknowledged == len(deliveries)
 
 
 def test_what_is_confirmed_is_not_committed_again_and_what_failed_is() -> None:
