@@ -75,7 +75,7 @@ class BatchProducer:
             if any(todo.values()):
                 attempt += 1
                 await self._replace(producer)
-                await asyncio.sleep(min(2.0, 0.05 * 2**attempt) * random.uniform(0.5, 1.0))
+                await asyncio.sleep(min(2.0, 0.05 * 2 ** min(attempt, 6)) * random.uniform(0.5, 1.0))
 
     async def _send_once(
         self, producer: AIOKafkaProducer, todo: Mapping[tuple[str, int], list[Message]]
@@ -117,7 +117,7 @@ class BatchProducer:
                 else:
                     self._producer = producer
                     break
-            await asyncio.sleep(min(1.0, 0.1 * 2**attempt))
+            await asyncio.sleep(min(1.0, 0.1 * 2 ** min(attempt, 6)))
         return self._producer
 
     async def _replace(self, failed: AIOKafkaProducer) -> None:

@@ -181,7 +181,7 @@ class Loader:
                 attempt += 1
                 log.warning("waits for PostgreSQL", problem=type(problem).__name__, detail=str(problem)[:200])
                 await self.close()
-                await asyncio.sleep(min(2.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
+                await asyncio.sleep(min(2.0, 0.1 * 2 ** min(attempt, 6)) * random.uniform(0.5, 1.0))
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
