@@ -31,7 +31,13 @@ TOPICS: dict[str, TopicSpec] = {
     **{name: TopicSpec(name) for name in PIPELINE},
     AGGREGATION_STATE: TopicSpec(
         AGGREGATION_STATE,
-        config={"cleanup.policy": "compact", "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.2"},
+        # only closed segments are compacted, and all that is left is read when partitions are assigned
+        config={
+            "cleanup.policy": "compact",
+            "segment.ms": "3600000",
+            "segment.bytes": "33554432",
+            "min.cleanable.dirty.ratio": "0.2",
+        },
     ),
 }
 
