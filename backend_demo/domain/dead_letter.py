@@ -10,6 +10,7 @@ from backend_demo.domain.reading import Reason
 
 #: Larger refused records are cut, so that their dead letter stays below the broker's limit with its headers.
 RAW_MAX = 900_000
+KEY_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class DeadLetter:
     partition: int = -1
     """-1 where the origin is MQTT."""
     offset: int = -1
+
+    def record_key(self) -> bytes | None:
+        """The Kafka record's key: that of the refused record."""
+        return self.key if self.key is None else self.key[:KEY_MAX]
 
     def value(self) -> bytes | None:
         """The Kafka record's value: the refused bytes."""

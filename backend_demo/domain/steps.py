@@ -11,7 +11,7 @@ import msgspec
 
 from backend_demo.domain import topics
 from backend_demo.domain.average import Unchanged, Window
-from backend_demo.domain.dead_letter import DeadLetter
+from backend_demo.domain.dead_letter import RAW_MAX, DeadLetter
 from backend_demo.domain.reading import (
     Aggregate,
     Reading,
@@ -293,14 +293,17 @@ def _conflict(record: Record, partition: int) -> DeadLetter:
 
 def _read(record: Record) -> Reading | Rejected:
     """The reading in a record of `src-data` or a later topic."""
-    if record.value is None:
+    raw = record.value
+    if raw is None:
         return Rejected("empty", "no value", b"")
+    if len(raw) > RAW_MAX:
+        return Rejected("size", f"{len(raw)} bytes, at most {RAW_MAX} are taken", raw)
     try:
-        reading = decode_reading(record.value)
+        reading = decode_reading(raw)
     except UNREADABLE as problem:
-        return Rejected("json", str(problem)[:200], record.value)
+        return Rejected("json", str(problem)[:200], raw)
     if record.key != b"%d" % reading.sensor:
-        return Rejected("key", f"key {record.key!r} is not sensor {reading.sensor}", record.value)
+        return Rejected("key", f"key {(record.key or b'')[:50]!r} is not sensor {reading.sensor}", raw)
     return reading
 
 

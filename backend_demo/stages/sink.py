@@ -46,7 +46,7 @@ def dead_letter_messages(letters: Iterable[DeadLetter]) -> dict[tuple[str, int],
     messages: dict[tuple[str, int], list[Message]] = {}
     for letter in letters:
         target = (DEAD_LETTER, letter.partition % PARTITIONS)
-        messages.setdefault(target, []).append((letter.key, letter.value(), letter.headers()))
+        messages.setdefault(target, []).append((letter.record_key(), letter.value(), letter.headers()))
     return messages
 
 

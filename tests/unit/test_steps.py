@@ -9,6 +9,7 @@ from backend_demo.domain.average import Window, average
 from backend_demo.domain.reading import Aggregate, Reading, decode_aggregate, encode
 from backend_demo.domain.steps import Average, Collect, Process, load
 from backend_demo.domain.topics import SENSOR_DATA
+from backend_demo.faust_batch.producer import BATCH_BYTES
 
 NOW = 1_800_000_000.0
 
@@ -63,6 +64,16 @@ def test_processing_forwards_the_same_bytes_and_refuses_the_implausible() -> Non
     assert out.produced[0] == [(good.key, good.value)]
     assert [letter.reason for letter in out.dead_letters] == ["range", "key", "json", "empty"]
     assert out.dead_letters[0].raw == hot.value
+
+
+@given(st.binary(max_size=20), st.integers(0, 2_000_000), st.integers(0, 2_000_000))
+@settings(max_examples=20, deadline=None)
+def test_whatever_stands_in_src_data_fits_a_batch_afterwards(sensor: bytes, key_size: int, padding: int) -> None:
+    """Anybody may write there; what no batch holds would end the service, and end it again when it comes back."""
+    key = b"1" if key_size % 2 else sensor.ljust(key_size, b"k")
+    out = Process(value_min=-100, value_max=200)({0: [Rec(0, key, reading(0, 1, 5.0, 20.0).value + b" " * padding)]})
+    records = [*out.produced[0], *((letter.record_key(), letter.value()) for letter in out.dead_letters)]
+    assert [len(key or b"") + len(value or b"") < BATCH_BYTES - 10_000 for key, value in records] == [True]
 
 
 def test_aggregation_skips_what_its_state_holds() -> None:
