@@ -12,7 +12,7 @@ import typer
 
 from backend_demo.cli import options
 from backend_demo.cli.output import say
-from backend_demo.errors import VerificationFailed
+from backend_demo.errors import PortInUse, VerificationFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from backend_demo.settings import Settings
     from backend_demo.simulator.plan import Plan, Summary
+    from backend_demo.stack.base import Stack
 
 SENSORS = 5
 
@@ -44,18 +45,17 @@ def demo(
       $ bdemo demo --keep
       $ bdemo demo --duration 1m --rate 100 --down
     """
-    from backend_demo.cli.progress import Progress
     from backend_demo.cli.times import duration_s
     from backend_demo.simulator.plan import Plan
-    from backend_demo.stack.open import open_stack
 
     plan = Plan(sensors=SENSORS, rate=rate, duration_s=duration_s(duration), model="random-walk")
     base = options.settings(state_dir=state_dir)
-    stack = open_stack(base, any_port=any_port)
     _heading("1", "The stack: Kafka, PostgreSQL, an MQTT broker, six services of ours")
-    with Progress() as progress:
-        stack.up([], progress.report)
-    started = progress.changed
+    try:
+        stack, started = _up(base, any_port)
+    except PortInUse as problem:
+        say(f"{problem.message}: the demo takes free ports instead\n")
+        stack, started = _up(base, any_port=True)
     try:
         _show_everything(options.attached(base.state_dir), plan)
     except BaseException:
@@ -70,6 +70,17 @@ def demo(
     else:
         stack.down()
         say("The stack is down; its data stays. [bold]bdemo up[/] starts it again in seconds.")
+
+
+def _up(settings: Settings, any_port: bool) -> tuple[Stack, bool]:
+    """The stack, and whether it had to be started. Raises what `Stack.up` raises."""
+    from backend_demo.cli.progress import Progress
+    from backend_demo.stack.open import open_stack
+
+    stack = open_stack(settings, any_port=any_port)
+    with Progress() as progress:
+        stack.up([], progress.report)
+    return stack, progress.changed
 
 
 def _show_everything(settings: Settings, plan: Plan) -> None:
