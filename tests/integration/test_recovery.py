@@ -17,7 +17,7 @@ from tests.integration.sensors import Publisher, eventually, exact, new_sensor
 
 
 class Load:
-    """Readings of five sensors at a steady rate, one in twenty late, while a test does its worst."""
+    """Readings of five sensors at a steady rate, some late, some very late, while a test does its worst."""
 
     def __init__(self, settings: Settings, rate: float = 200) -> None:
         self.publisher = Publisher(settings)
@@ -40,7 +40,7 @@ class Load:
         while not self._end.is_set():
             due = begin + i / self._rate
             self._end.wait(max(0.0, due - time.time()))
-            late = 3.3 if i % 20 == 0 else 0.0
+            late = 3.3 if i % 20 == 0 else 0.21 if i % 7 == 0 else 0.0
             self.publisher.reading(self._sensors[i % 5], due - late, 20 + i % 11)
             i += 1
 
