@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -13,7 +14,7 @@ import typer
 
 from backend_demo import __version__
 from backend_demo.cli import bench, demo, down, env, logs, migrate, query, run, simulate, status, tail, up, verify
-from backend_demo.errors import BdemoError
+from backend_demo.errors import BdemoError, ResourceInUse
 
 app = typer.Typer(
     name="bdemo",
@@ -68,6 +69,8 @@ def main() -> NoReturn:
     """Runs one command and ends the process with its exit code."""
     debug = "--debug" in sys.argv[1:]
     signal.signal(signal.SIGTERM, _on_sigterm)
+    if sys.stdout is None:  # closed by the caller: `bdemo env >&-`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for °
@@ -93,16 +96,25 @@ def main() -> NoReturn:
         # typer makes an exit of its own from a closed pipe
         if not any(isinstance(cause, BrokenPipeError) for cause in (problem, problem.__context__)):
             raise
-        # the reader (`| head`) has what it wanted; without this, Python complains once more while it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader (`| head`) has what it wanted
+        _drop_stdout()
         code = 0
     except Exception as problem:
         if debug:
             raise
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            _print_error(f"cannot write: {problem.strerror}", "free some disk space")
+            _drop_stdout()
+            sys.exit(ResourceInUse.exit_code)
         _print_error(
             f"{type(problem).__name__}: {problem}", "this is a bug in bdemo; run again with: bdemo --debug ..."
         )
     sys.exit(code)
+
+
+def _drop_stdout() -> None:
+    """Without it, Python tries once more while it ends, and complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage_error(problem: typer.TyperException) -> int:
