@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -32,6 +33,10 @@ async def _upgrade(dsn: str) -> None:
             await connection.run_sync(_run)
     except (OSError, TimeoutError) as problem:
         raise ServiceFailed(f"cannot reach PostgreSQL: {problem}", hint="see: bdemo status") from problem
+    except DBAPIError as problem:
+        reason = str(problem.orig).strip().splitlines()[0]
+        hint = "check BDEMO_POSTGRES_DSN: user, password, database"
+        raise ServiceFailed(f"PostgreSQL refuses: {reason}", hint=hint) from problem
     finally:
         await engine.dispose()
 
