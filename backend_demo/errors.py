@@ -53,8 +53,10 @@ class PortInUse(ResourceInUse):
 
     code = "port_in_use"
 
-    def __init__(self, port: int, service: str, owner: str) -> None:
-        super().__init__(f"port {port} of {service} is taken by {owner}", hint="stop it, or run: bdemo up --any-port")
+    def __init__(
+        self, port: int, service: str, owner: str, *, hint: str = "stop it, or run: bdemo up --any-port"
+    ) -> None:
+        super().__init__(f"port {port} of {service} is taken by {owner}", hint=hint)
 
 
 class NoStack(BdemoError):

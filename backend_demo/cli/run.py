@@ -107,7 +107,12 @@ def _run_here(settings: Settings, service: str, pdb: bool) -> None:
     except OSError as problem:
         from backend_demo.errors import PortInUse
 
-        raise PortInUse(settings.stats_port(service), f"{service} metrics", "another process") from problem
+        raise PortInUse(
+            settings.stats_port(service),
+            f"{service} metrics",
+            "another process",
+            hint=f"stop it, or choose another with BDEMO_{service.upper()}_STATS_PORT",
+        ) from problem
     module = import_module("backend_demo.gateway.app" if service == "gateway" else f"backend_demo.stages.{service}")
     try:
         code = process.run(lambda stop: module.main(settings, stop))

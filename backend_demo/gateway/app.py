@@ -99,7 +99,9 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE:
-            raise PortInUse(port, "gateway", "another process") from problem
+            raise PortInUse(
+                port, "gateway", "another process", hint="stop it, or choose another with BDEMO_GATEWAY_PORT"
+            ) from problem
         raise ConfigurationInvalid(
             f"the gateway cannot listen on {host} port {port}: {problem.strerror or problem}",
             hint="change BDEMO_GATEWAY_HOST or BDEMO_GATEWAY_PORT",
