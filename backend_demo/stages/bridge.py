@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from backend_demo import metrics
 from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.topics import DEAD_LETTER, PARTITIONS, SENSOR_DATA
-from backend_demo.errors import ServiceFailed
+from backend_demo.errors import ConfigurationInvalid, ServiceFailed
 from backend_demo.faust_batch.producer import BatchProducer, Message, partition_of
 from backend_demo.settings import Settings
 from backend_demo.stages import failpoints
@@ -115,6 +115,12 @@ class Subscriber:
         self.progress_at = time.monotonic()
 
     @property
+    def alive(self) -> bool:
+        """Whether paho's thread runs; an exception in it would end it without another word."""
+        thread = self.client._thread
+        return thread is not None and thread.is_alive()
+
+    @property
     def held(self) -> int:
         """Messages that are not acknowledged yet."""
         return len(self._held)
@@ -132,7 +138,13 @@ class Subscriber:
                 self._loop.call_soon_threadsafe(self._wake.set)
             return
         # always: after a broker lost its store the session is new, and paho does not subscribe again by itself
-        client.subscribe([(topic_filter, 1) for topic_filter in self._settings.mqtt_filters])
+        try:
+            client.subscribe([(topic_filter, 1) for topic_filter in self._settings.mqtt_filters])
+        except ValueError:
+            self.failure = ConfigurationInvalid(
+                f"one of the MQTT filters {', '.join(self._settings.mqtt_filters)} is none",
+                hint="mend BDEMO_MQTT_FILTERS; # stands for all levels that follow, + for one",
+            )
 
     def _on_subscribe(self, client: Any, userdata: Any, mid: int, reasons: list[Any], properties: Any) -> None:
         refused = [reason for reason in reasons if reason.is_failure]
@@ -232,6 +244,8 @@ async def _watch(settings: Settings, subscriber: Subscriber, pump: asyncio.Task[
         ready.set(subscriber.subscribed)
         if subscriber.failure is not None:
             raise subscriber.failure
+        if not subscriber.alive:
+            raise ServiceFailed("the thread of the MQTT client has ended", hint="its last words are in the log")
         if pump.done():
             pump.result()
         now = time.monotonic()
