@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,7 +36,7 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
-Partitions = Mapping[int, Iterable[Record]]
+Partitions = Mapping[int, Sequence[Record]]
 """Records of one topic, by partition, each in the order of its offsets."""
 
 
@@ -71,8 +71,8 @@ class Collect:
         out = Outcome()
         produced, tolerance_s, known = out.produced, self._tolerance_s, self._known
         for partition, records in partitions.items():
+            out.received += len(records)
             for record in records:
-                out.received += 1
                 key, raw = record.key, record.value
                 sensor = known.get(key) or self._sensor(key)  # type: ignore[arg-type]  # None is simply not known
                 if sensor is None or raw is None:
@@ -120,8 +120,8 @@ class Process:
         low, high = self._low, self._high
         for partition, records in partitions.items():
             forward = out.produced[partition].append
+            out.received += len(records)
             for record in records:
-                out.received += 1
                 reading = _read(record)
                 if type(reading) is Reading and low <= reading.value <= high:
                     forward((record.key, record.value))  # type: ignore[arg-type]  # a reading has both
@@ -150,8 +150,8 @@ class Average:
         for partition, records in partitions.items():
             windows, changed = self.windows[partition], self.changed[partition]
             produce = out.produced[partition].append
+            out.received += len(records)
             for record in records:
-                out.received += 1
                 reading = _read(record)
                 if isinstance(reading, Rejected):
                     out.dead_letters.append(
@@ -168,7 +168,8 @@ class Average:
                 changed.add(sensor)
                 averages = window.insert(reading.timestamp, reading.value, window=size, capacity=capacity)
                 if type(averages) is list:
-                    out.counts["late"] += len(averages) > 1
+                    if len(averages) > 1:
+                        out.counts["late"] += 1
                     for timestamp, value in averages:
                         produce((record.key, encode(Reading(sensor, timestamp, value))))  # type: ignore[arg-type]
                 elif averages is Unchanged.TOO_OLD:
