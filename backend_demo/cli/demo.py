@@ -56,20 +56,24 @@ def demo(
     except PortInUse as problem:
         say(f"{problem.message}: the demo takes free ports instead\n")
         stack, started = _up(base, any_port=True)
+    here = options.same_stack(state_dir)
     try:
-        _show_everything(options.attached(base.state_dir), plan)
+        _show_everything(options.attached(base.state_dir), plan, here)
     except BaseException:
         if started and keep is not True:
             say("stopping the stack")
             stack.down()
         raise
     if keep is None:
-        keep = not started or (sys.stdin.isatty() and typer.confirm("Keep the stack running?", default=True, err=True))
+        keep = not started or _asks_to_keep(here)
     if keep:
-        say("The stack runs on. Try: [bold]bdemo status[/], [bold]bdemo tail topic[/], and at last [bold]bdemo down[/]")
+        say(
+            f"The stack runs on. Try: [bold]bdemo status{here}[/], [bold]bdemo tail topic{here}[/], "
+            f"and at last [bold]bdemo down{here}[/]"
+        )
     else:
         stack.down()
-        say("The stack is down; its data stays. [bold]bdemo up[/] starts it again in seconds.")
+        say(f"The stack is down; its data stays. [bold]bdemo up{here}[/] starts it again in seconds.")
 
 
 def _up(settings: Settings, any_port: bool) -> tuple[Stack, bool]:
@@ -83,7 +87,16 @@ def _up(settings: Settings, any_port: bool) -> tuple[Stack, bool]:
     return stack, progress.changed
 
 
-def _show_everything(settings: Settings, plan: Plan) -> None:
+def _asks_to_keep(here: str) -> bool:
+    """The person's answer; without a terminal: no."""
+    try:
+        return sys.stdin.isatty() and typer.confirm("Keep the stack running?", default=True, err=True)
+    except typer.Abort:
+        say(f"\nThe stack runs on; [bold]bdemo down{here}[/] stops it.")
+        raise
+
+
+def _show_everything(settings: Settings, plan: Plan, here: str) -> None:
     """Simulates, queries, verifies, explains. Raises VerificationFailed and what the parts raise."""
     import asyncio
 
@@ -118,9 +131,9 @@ def _show_everything(settings: Settings, plan: Plan) -> None:
         ("simulate --sensors 100 --rate 10", "more load"),
         ("tail topic processed-data", "readings as they pass"),
         ("query average --sensor 1 --since 5m --chart", "a chart right here"),
-        ("run processing", "one service, with your breakpoints"),
+        ("run processing", "with your breakpoints"),
     ):
-        say(f"  [bold]bdemo {command:43}[/] [dim]{purpose}[/]")
+        say(f"  [bold]bdemo {command + here:{43 + len(here)}}[/]  [dim]{purpose}[/]")
     say()
 
 

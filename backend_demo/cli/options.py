@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +41,13 @@ def state_directory(state_dir: Path | None) -> Path:
     from backend_demo import places
 
     return state_dir or places.quick_state_dir() or settings().state_dir
+
+
+def same_stack(state_dir: Path | None) -> str:
+    """What a suggested command needs to mean the same stack: nothing, or ` --state-dir DIR`, as rich markup."""
+    from rich.markup import escape
+
+    return escape(f" --state-dir {shlex.quote(str(state_dir))}") if state_dir else ""
 
 
 def attached(state_dir: Path | None, *, mqtt: MqttUser = "sensor") -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,8 +48,6 @@ def up(
 
 
 def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool) -> None:
-    from rich.markup import escape
-
     from backend_demo.cli.output import say, show_table
 
     say("[green]the stack is up[/]" if mended else "[green]all of it was running already[/]")
@@ -63,7 +60,7 @@ def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool)
             (f"127.0.0.1:{settings.postgres_port}", "PostgreSQL, database temperature"),
         ),
     )
-    here = escape(f" --state-dir {shlex.quote(str(state_dir))}") if state_dir else ""
+    here = options.same_stack(state_dir)
     say("Try:")
     for command, purpose in (
         ("simulate --sensors 5 --duration 60", "sensors that publish"),
