@@ -51,6 +51,7 @@ class Progress:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
+            self._live.transient = not self._newest  # refused before anything began: leave no table behind
             self._live.stop()
 
     def report(self, status: ServiceStatus) -> None:
