@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -211,6 +211,8 @@ class Load:
     held: dict[int, list[Record]] = field(default_factory=dict)
     """Records of `aggregated-data`, by partition, from the first repair on whose reading is not loaded yet."""
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    contested: dict[Key, float] = field(default_factory=dict)
+    """Identities with several values in the batch, and the first of these: it stays unless the table has another."""
     duplicates: int = 0
 
 
@@ -245,19 +247,19 @@ def _load_readings(out: Load, partition: int, records: Iterable[Record]) -> None
         if known == reading.value:
             out.duplicates += 1
         else:
-            out.dead_letters.append(_conflict(record, partition))
+            out.contested[key] = known
 
 
-def conflicts(processed: Partitions, keys: Collection[Key]) -> list[DeadLetter]:
-    """The dead letters of readings that found another value stored under their identity: of each the first record."""
-    left = set(keys)
+def conflicts(processed: Partitions, stays: Mapping[Key, float]) -> list[DeadLetter]:
+    """The dead letters of records that bring another value for an identity than the one that stays."""
     letters = []
-    for partition, records in processed.items():
+    for partition, records in processed.items() if stays else ():
         for record in records:
             reading = _read(record)
-            if isinstance(reading, Reading) and (key := (reading.sensor, reading.timestamp)) in left:
-                left.discard(key)
-                letters.append(_conflict(record, partition))
+            if isinstance(reading, Reading):
+                value = stays.get((reading.sensor, reading.timestamp), reading.value)
+                if value != reading.value:
+                    letters.append(_conflict(record, partition))
     return letters
 
 

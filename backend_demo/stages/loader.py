@@ -103,17 +103,21 @@ class Loader:
         )
         await self._send(found.dead_letters)
         processed = batch.of(PROCESSED_DATA)
-        written = await self._write(rows, lambda keys: self._send(conflicts(processed, keys)))
+
+        async def tell(stored: Mapping[Key, float]) -> None:
+            await self._send(conflicts(processed, {**found.contested, **stored}))
+
+        written = await self._write(rows, tell)
         self._fence, self._read_to, self._held = fence, read_to, found.held
         self._count(found, written)
 
-    async def _write(self, rows: Rows, on_conflicts: Callable[[tuple[Key, ...]], Awaitable[None]]) -> Written:
+    async def _write(self, rows: Rows, on_conflicts: Callable[[Mapping[Key, float]], Awaitable[None]]) -> Written:
         uncertain = False
 
         async def attempt(connection: Any) -> Written:
             nonlocal uncertain
             if uncertain and await self._was_committed(connection, rows):
-                return Written(len(rows.readings), sum(len(averages.stored) for averages in rows.averages), ())
+                return Written(len(rows.readings), sum(len(averages.stored) for averages in rows.averages), {})
             uncertain = True
             failpoints.hit("loader-before-commit")
             written = await write(
@@ -156,7 +160,7 @@ class Loader:
         metrics.values_loaded.inc(written.inserted)
         metrics.averages_loaded.inc(written.averages)
         metrics.repairs.labels("loader").inc(sum(len(averages.repairs) for averages in found.averages))
-        metrics.conflicts.labels("loader").inc(len(written.conflicts))
+        metrics.conflicts.labels("loader").inc(len({**found.contested, **written.conflicts}))
         repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
         metrics.duplicates.labels("loader").inc(repeated)
         now = time.time()

@@ -43,8 +43,8 @@ class Written:
     """New rows of temperature."""
     averages: int
     """Rows of average that are new or changed."""
-    conflicts: tuple[Key, ...]
-    """Readings that stand in the table with another value: that one stays."""
+    conflicts: Mapping[Key, float]
+    """Readings that stand in the table with another value, and that value: it stays."""
 
 
 class Copying:
@@ -81,7 +81,7 @@ async def write(
     tables: Tables,
     *,
     window: int,
-    on_conflicts: Callable[[tuple[Key, ...]], Awaitable[None]],
+    on_conflicts: Callable[[Mapping[Key, float]], Awaitable[None]],
 ) -> Written:
     """One transaction. `on_conflicts` is awaited before the commit. Raises FenceLost, asyncpg's errors, OSError."""
     async with connection.transaction():
@@ -92,8 +92,7 @@ async def write(
             changed += await _upsert_averages(connection, averages.stored, tables.average)
             for sensor, timestamp in averages.repairs:
                 changed += await _repair(connection, sensor, timestamp, window, tables.average)
-        if conflicts:
-            await on_conflicts(conflicts)
+        await on_conflicts(conflicts)
     return Written(inserted, changed, conflicts)
 
 
@@ -116,11 +115,11 @@ async def _move_fence(connection: Any, fence: Mapping[Partition, tuple[int, int]
 
 async def _insert_readings(
     connection: Any, readings: Mapping[Key, float], copying: Copying
-) -> tuple[int, tuple[Key, ...]]:
+) -> tuple[int, Mapping[Key, float]]:
     if not readings:
-        return 0, ()
+        return 0, {}
     if copying.worth(len(readings)) and await _copy(connection, "temperature", readings, copying):
-        return len(readings), ()
+        return len(readings), {}
     columns = _columns(readings)
     inserted = _count(
         await connection.execute(
@@ -133,16 +132,16 @@ async def _insert_readings(
         )
     )
     if inserted == len(readings):
-        return inserted, ()
+        return inserted, {}
     different = await connection.fetch(
         """
-        select stored.sensor_num, stored.timestamp
+        select stored.sensor_num, stored.timestamp, stored.value
         from unnest($1::bigint[], $2::float8[], $3::float8[]) as new(sensor_num, timestamp, value)
         join temperature stored using (sensor_num, timestamp) where stored.value <> new.value
         """,
         *columns,
     )
-    return inserted, tuple((row[0], row[1]) for row in different)
+    return inserted, {(row[0], row[1]): row[2] for row in different}
 
 
 # a row of a binary COPY: three fields, each behind its length

@@ -1,7 +1,7 @@
 """The loader's transaction on a real PostgreSQL: each row once, the fence with it, exact whatever was there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import asyncpg
@@ -52,7 +52,7 @@ async def table(connection: Any, name: str) -> dict[Key, float]:
 async def load(connection: Any, tables: Tables, **rows: Any) -> tuple[Any, list[Key]]:
     told: list[Key] = []
 
-    async def tell(conflicts: tuple[Key, ...]) -> None:
+    async def tell(conflicts: Mapping[Key, float]) -> None:
         told.extend(conflicts)
 
     return await write(connection, Rows(**rows), tables, window=3, on_conflicts=tell), told
@@ -124,7 +124,7 @@ def test_the_fence_moves_with_the_rows_or_not_at_all(run: Any) -> None:
 
 def test_conflicts_that_cannot_be_told_undo_the_transaction(run: Any) -> None:
     async def work(connection: Any) -> None:
-        async def fail(conflicts: tuple[Key, ...]) -> None:
+        async def fail(conflicts: Mapping[Key, float]) -> None:
             raise ConnectionError
 
         await load(connection, Tables(), readings={(1, 1.0): 20.0})

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backend_demo.domain.average import Window, average
 from backend_demo.domain.reading import Aggregate, Reading, decode_aggregate, encode
-from backend_demo.domain.steps import Average, Collect, Process, load
+from backend_demo.domain.steps import Average, Collect, Process, conflicts, load
 from backend_demo.domain.topics import SENSOR_DATA
 from backend_demo.faust_batch.producer import BATCH_BYTES
 
@@ -98,7 +98,22 @@ def test_loading_takes_the_first_reading_and_the_last_average() -> None:
     assert found.readings == {(1, 5.0): 20.0}
     assert [averages.stored for averages in found.averages] == [{(1, 5.0): 20.5}]
     assert found.duplicates == 1
-    assert [(letter.reason, letter.offset) for letter in found.dead_letters] == [("conflict", 2)]
+    assert found.contested == {(1, 5.0): 20.0}
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1), min_size=1))
+def test_a_conflict_is_told_of_each_record_with_another_value_however_batches_fall(polls: list[list[int]]) -> None:
+    """A batch may hold the loser first, and then what is in the table already: that one is no conflict."""
+    key, table, told, offset = (1, 5.0), {}, [], 0
+    for values in polls:
+        batch = {0: [reading(offset + i, *key, float(value)) for i, value in enumerate(values)]}
+        offset += len(values)
+        found = load(batch, {}, {})
+        stored = {key: table[key]} if table.get(key, found.readings[key]) != found.readings[key] else {}
+        told += [letter.offset for letter in conflicts(batch, {**found.contested, **stored})]
+        table.setdefault(key, found.readings[key])
+    values = [value for poll in polls for value in poll]
+    assert told == [i for i, value in enumerate(values) if value != values[0]]
 
 
 def test_loading_refuses_what_is_no_aggregate() -> None:
