@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         description="Name of this copy of a service, unique and stable: a static member of its consumer group.",
     )
     watchdog_s: float = Field(
-        30, gt=0, description="Seconds without progress, with work to do and Kafka up, after which a service restarts itself."
+        30, gt=0, description="Seconds without progress, with work to do and Kafka up, after which a service ends."
     )
 
     # -- logs and tests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,16 +48,15 @@ def run(
         raise UsageError(f"{service} listens on no --port", hint="leave it out: it is the gateway's")
     flags = {"gateway_port": port, "state_dir": state_dir}
     settings = options.settings(**flags)
-    if standalone:
-        _run_here(settings, service, pdb)
-        return
-    settings = _attached(settings, service, port)
-    if supervised:
-        with _slot(settings, service):
-            _run_here(settings, service, pdb)
-        return
-    with _in_place_of_the_supervised(settings, service), _slot(settings, service):
-        _run_here(settings, service, pdb)
+    if not standalone:
+        settings = _attached(settings, service, port)
+    with contextlib.ExitStack() as cleanup:
+        if not standalone and not supervised:
+            cleanup.enter_context(_in_place_of_the_supervised(settings, service))
+        if not standalone:
+            cleanup.enter_context(_slot(settings, service))
+        code = _run_here(settings, service, cleanup, debug=not supervised, pdb=pdb)
+    raise typer.Exit(code)
 
 
 def _attached(settings: Settings, service: str, port: int | None) -> Settings:
@@ -93,7 +93,11 @@ def _in_place_of_the_supervised(settings: Settings, service: str) -> Iterator[No
         stack.start(service)
 
 
-def _run_here(settings: Settings, service: str, pdb: bool) -> None:
+def _run_here(settings: Settings, service: str, cleanup: contextlib.ExitStack, *, debug: bool, pdb: bool) -> int:
+    """Runs the service until it ends or is told to; the exit code. What it holds is put on `cleanup`."""
+    import gc
+
+    gc.disable()  # nothing of what the imports make is garbage; process.run switches it on again
     from importlib import import_module
 
     from backend_demo import log, metrics
@@ -102,8 +106,12 @@ def _run_here(settings: Settings, service: str, pdb: bool) -> None:
     log.set_up(settings.log_level)
     failpoints.arm(settings.failpoint)
     process.debug_failures = pdb
+    if debug:
+        process.before_end = cleanup.close
+        sys.breakpointhook = _breakpoint
     try:
-        end_metrics = metrics.serve(settings, service)
+        # ended before the supervised copy comes back, which needs the port
+        cleanup.callback(metrics.serve(settings, service))
     except OSError as problem:
         from backend_demo.errors import PortInUse
 
@@ -114,8 +122,11 @@ def _run_here(settings: Settings, service: str, pdb: bool) -> None:
             hint=f"stop it, or choose another with BDEMO_{service.upper()}_STATS_PORT",
         ) from problem
     module = import_module("backend_demo.gateway.app" if service == "gateway" else f"backend_demo.stages.{service}")
-    try:
-        code = process.run(lambda stop: module.main(settings, stop))
-    finally:
-        end_metrics()  # the supervised copy needs the port before this process ends
-    raise typer.Exit(code)
+    return process.run(lambda stop: module.main(settings, stop))
+
+
+def _breakpoint(*_: object, **__: object) -> None:
+    """`breakpoint()`: the debugger, which leaves Ctrl-C to the service once that goes on."""
+    from pdb import Pdb
+
+    Pdb(nosigint=True).set_trace(sys._getframe(1))

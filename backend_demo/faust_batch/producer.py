@@ -113,7 +113,8 @@ class BatchProducer:
                 except KafkaError as problem:
                     await _close(producer)
                     attempt += 1
-                    log.info("waits for Kafka", problem=str(problem)[:200])
+                    if attempt == 1:
+                        log.info("waits for Kafka", problem=str(problem)[:200])
                 else:
                     self._producer = producer
                     break

@@ -117,6 +117,8 @@ class InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     A hand-over between threads costs up to a switch interval (5 ms) of Python's lock, each way, for every poll.
     """
 
+    logger = driver.logger
+
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, thread_loop=asyncio.get_event_loop(), **options)
 
@@ -138,6 +140,8 @@ class InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer, but for three things: what it delivers, what it commits, and who is asked at a rebalance."""
+
+    logger = driver.logger
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -62,6 +62,8 @@ class Subscriber:
         self._arrived: deque[Held] = deque()
         self._wake = asyncio.Event()
         self._subscribed = False
+        self._waiting = False
+        """For the broker; told once an outage."""
         self.failure: Exception | None = None
         self.progress_at = time.monotonic()
         self.client = mqtt.Client(
@@ -74,6 +76,7 @@ class Subscriber:
             self.client.username_pw_set(settings.mqtt_username, settings.mqtt_password)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = self._on_connect
+        self.client.on_connect_fail = self._on_connect_fail
         self.client.on_subscribe = self._on_subscribe
         self.client.on_disconnect = self._on_disconnect
         self.client.on_message = self._on_message
@@ -146,12 +149,18 @@ class Subscriber:
                 hint="mend BDEMO_MQTT_FILTERS; # stands for all levels that follow, + for one",
             )
 
+    def _on_connect_fail(self, client: Any, userdata: Any) -> None:
+        if not self._waiting:
+            self._waiting = True
+            log.warning("waits for the MQTT broker", host=self._settings.mqtt_host, port=self._settings.mqtt_port)
+
     def _on_subscribe(self, client: Any, userdata: Any, mid: int, reasons: list[Any], properties: Any) -> None:
         refused = [reason for reason in reasons if reason.is_failure]
         if refused:
             log.error("MQTT broker refuses the subscription", filters=self._settings.mqtt_filters)
         else:
-            self._subscribed = True
+            self._subscribed, self._waiting = True, False
+            log.info("ready", service="bridge", filters=self._settings.mqtt_filters)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._subscribed = False

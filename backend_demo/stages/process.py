@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 
@@ -25,9 +26,15 @@ SUSPENDED_LIMIT_S = 6.0
 #: Set by `bdemo run --pdb`: a failure opens the debugger before it ends the process.
 debug_failures = False
 
+#: Set by `bdemo run`: gives back what the process holds, and brings the supervised copy back.
+before_end: Callable[[], None] | None = None
+
+#: That copy must be ready again within this time.
+BEFORE_END_LIMIT_S = 90.0
+
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Runs `main(stop)` until it returns; SIGTERM and SIGINT set `stop`. The exit code: 0, 130 or 143."""
+    """Runs `main(stop)` until it returns; SIGTERM, SIGINT and SIGHUP set `stop`. The exit code: 0, 143, 130 or 129."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_supervise(main))
 
@@ -45,10 +52,11 @@ async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         loop.call_later(STOP_LIMIT_S, end_now, code)
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal, number)
     _end_when_suspended_for_long(loop)
-    gc.freeze()
+    gc.freeze()  # what is imported stays: the collector need not look at it again
+    gc.enable()
     gc.set_threshold(50_000, 50, 100)
     await main(stop)
     return code
@@ -72,7 +80,7 @@ def _end_when_suspended_for_long(loop: asyncio.AbstractEventLoop) -> None:
             try:
                 log.error("was suspended, another may have its partitions", seconds=round(seconds, 1))
             finally:
-                os._exit(1)
+                end_now(1)
 
     beat()
     signal.signal(signal.SIGCONT, on_continue)
@@ -89,7 +97,12 @@ def fail(service: str) -> None:
 
 
 def end_now(code: int) -> None:
-    """Ends the process at once, threads and all."""
+    """Ends the process without waiting for anything that it does."""
+    if before_end is not None:
+        # in a thread of its own: this one's event loop has stopped for good
+        last = threading.Thread(target=before_end, daemon=True)
+        last.start()
+        last.join(BEFORE_END_LIMIT_S)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

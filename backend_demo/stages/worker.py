@@ -119,6 +119,7 @@ class Worker:
         ready, lag = metrics.service_ready.labels(self.service), metrics.lag_records.labels(self.service)
         progress_at, acknowledged = time.monotonic(), 0
         stuck_since: float | None = None
+        was_ready = False
         while not stop.is_set():
             if app.crashed or app.should_stop:
                 log.error("Faust ended", reason=repr(app.crash_reason))
@@ -126,6 +127,9 @@ class Worker:
             consumer = app.consumer
             is_ready = bool(consumer.flow_active and not app.rebalancing and app.tables.recovery.completed.is_set())
             ready.set(is_ready)
+            if is_ready and not was_ready:
+                log.info("ready", service=self.service, partitions=len(consumer.assignment()))
+            was_ready = is_ready
             behind = sum(consumer.lag().values())
             lag.set(behind)
             now = time.monotonic()

@@ -143,3 +143,36 @@ def test_the_demo_shows_that_all_arrived(tmp_path: Path) -> None:
     assert "Nothing is wrong" in done.stdout
     assert "150 readings went from MQTT" in done.stderr
     assert "The stack is down" in done.stderr
+
+
+def test_the_supervised_copy_comes_back_after_a_hard_end(settings: Settings, stack: Stack, tmp_path: Path) -> None:
+    """Ctrl-C twice, a closed terminal: the process does not wait for itself, but it leaves nothing stopped."""
+    for number, times, code in ((signal.SIGINT, 2, 130), (signal.SIGHUP, 1, 129)):
+        eventually(lambda: all_ready(stack), "the stack is ready")
+        with foreground("processing", "--state-dir", str(settings.state_dir), log=tmp_path / "log") as process:
+            eventually(lambda: pid_of(stack, "processing") is None, "the supervised copy stops")
+            eventually(lambda: "ready" in (tmp_path / "log").read_text(), "it runs here")
+            for _ in range(times):
+                process.send_signal(number)
+            assert process.wait(90) == code, (tmp_path / "log").read_text()
+        assert pid_of(stack, "processing") is not None
+    eventually(lambda: all_ready(stack), "the stack is ready again")
+
+
+def test_a_debugger_session_that_is_quit_brings_the_supervised_copy_back(
+    settings: Settings, stack: Stack, tmp_path: Path
+) -> None:
+    """`--pdb`: a failure opens the debugger where it was raised; here nobody is at the keyboard, so it ends."""
+    eventually(lambda: all_ready(stack), "the stack is ready")
+    log = tmp_path / "log"
+    words = ("loader", "--pdb", "--state-dir", str(settings.state_dir))
+    with (
+        foreground(*words, log=log, BDEMO_FAILPOINT="loader-before-commit!") as process,
+        Publisher(settings) as publisher,
+    ):
+        eventually(lambda: "ready" in log.read_text(), "it runs here")
+        publisher.reading(new_sensor(), time.time(), 20.0)
+        publisher.settle()
+        assert process.wait(90) == 1, log.read_text()
+    assert "FailPoint" in log.read_text()
+    eventually(lambda: all_ready(stack), "the stack is ready again")

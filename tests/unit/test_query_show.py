@@ -64,7 +64,14 @@ def test_nothing_is_told_and_json_is_still_json(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90_000, "1 d 1 h"), (-2.5, "in 2.5 s")],
+    [
+        (0.04, "0.0 s"),
+        (59.9, "59.9 s"),
+        (61, "1 min 1 s"),
+        (7260, "2 h 1 min"),
+        (90_000, "1 d 1 h"),
+        (-2.5, "in 2.5 s"),
+    ],
 )
 def test_ages(seconds: float, text: str) -> None:
     assert query_show._age(seconds) == text
