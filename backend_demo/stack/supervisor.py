@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from backend_demo.errors import ConfigurationInvalid, ServiceFailed
+from backend_demo.errors import ConfigurationInvalid, PrerequisiteMissing, ServiceFailed
 from backend_demo.stack.state import StateDirectory
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CALL_LIMIT_S = 10.0
 START_LIMIT_S = 20.0
+#: What a process may have open: Kafka some hundred files, each of its topics' partitions a few.
+OPEN_FILES = 1024
 #: How long a program may take to end before it is killed.
 STOP_LIMIT_S = 10
 
@@ -77,7 +79,8 @@ class Supervisor:
         return False
 
     def launch(self, programs: Iterable[Program]) -> None:
-        """Starts supervisord, which starts nothing by itself. Raises ServiceFailed."""
+        """Starts supervisord, which starts nothing by itself. Raises PrerequisiteMissing, ServiceFailed."""
+        _allow_files()
         self._configuration.write_text(configuration(self, programs))
         for old in (self.log, self.log.with_name(self.log.name + ".1")):
             old.unlink(missing_ok=True)  # restarts are counted from it, since this start
@@ -252,3 +255,17 @@ def _exists(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def _allow_files() -> None:
+    """Raises this process's limit of open files, which the servers inherit. Raises PrerequisiteMissing."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
+        raise PrerequisiteMissing(
+            f"the stack needs {OPEN_FILES} open files a process, the limit is {hard}",
+            hint=f"raise it before `bdemo up`: ulimit -n {OPEN_FILES}",
+        )
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, hard))
