@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -35,6 +36,12 @@ log = structlog.get_logger(__name__)
 
 #: Batches that are fetched and not yet handled: one in work, one ready behind it.
 IN_FLIGHT = 2
+
+#: Above this many records a second a paced consumer lets the broker collect records before it answers: so many bytes,
+#: for so many milliseconds at most. Many tiny fetches cost broker and consumers more than the records in them.
+PACED_RATE = 400
+PACED_FETCH = (256 * 1024, 5)
+PROMPT_FETCH = (1, 500)
 
 
 class Record(Protocol):
@@ -149,6 +156,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._idle = asyncio.Event()
         self._idle.set()
+        self._seen, self._seen_since = 0, time.monotonic()
+        """Records since then: what pacing goes by."""
         self._positioned_in = -1
         """The epoch whose start positions were taken."""
 
@@ -165,6 +174,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             delivered = False
             try:
                 records, _ = await self._wait_next_records(timeout=1.0)
+                if self.transport.paced:
+                    self._pace(sum(map(len, records.values())) if records else 0)
                 if records and self.flow_active:
                     await self.callback(self._message(records))
                     delivered = True
@@ -194,6 +205,15 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             carrier,
             generation_id=self.app.consumer_generation_id,
         )
+
+    def _pace(self, records: int) -> None:
+        self._seen += records
+        seconds = time.monotonic() - self._seen_since
+        if seconds >= 0.25:
+            fetcher = self._thread._consumer._fetcher
+            busy = self._seen / seconds > PACED_RATE
+            fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = PACED_FETCH if busy else PROMPT_FETCH
+            self._seen, self._seen_since = 0, time.monotonic()
 
     def _put_back(self, records: Mapping[Any, Sequence[Record]]) -> None:
         """What arrives while partitions move, or at the end, is not delivered: it is to be fetched again."""
@@ -306,14 +326,21 @@ class _InWork:
 
 
 class Transport(driver.Transport):  # type: ignore[misc]
-    """Faust's aiokafka transport with batches. `listener`: is told when partitions come and go."""
+    """Faust's aiokafka transport with batches.
+
+    `listener`: is told when partitions come and go. `paced`: where records come one by one and fast, their broker
+    collects them for some milliseconds; the consumers behind this one are paced by what it sends.
+    """
 
     Consumer = Consumer
 
-    def __init__(self, *args: Any, listener: PartitionListener | None = None, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, listener: PartitionListener | None = None, paced: bool = False, **options: Any
+    ) -> None:
         private.check()
         private.keep_raw_records()
         super().__init__(*args, **options)
         self.listener = listener
+        self.paced = paced
         tables = self.app.tables
         tables._recovery = PatientRecovery(self.app, tables, beacon=tables.beacon, loop=tables.loop)

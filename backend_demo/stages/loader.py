@@ -219,7 +219,9 @@ class LoaderWorker(Worker):
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     """The service."""
-    worker = LoaderWorker(settings, "loader", consumes=(PROCESSED_DATA, AGGREGATED_DATA), produces=(DEAD_LETTER,))
+    worker = LoaderWorker(
+        settings, "loader", consumes=(PROCESSED_DATA, AGGREGATED_DATA), produces=(DEAD_LETTER,), paced=True
+    )
     loader = Loader(settings, worker.producer)
     worker.listener = loader
     try:

@@ -42,6 +42,7 @@ class Worker:
         *,
         consumes: tuple[str, ...],
         produces: tuple[str, ...],
+        paced: bool = False,
     ) -> None:
         self.settings = settings
         self.service = service
@@ -49,6 +50,7 @@ class Worker:
         self._consumes = consumes
         self._produces = produces
         self.listener: PartitionListener | None = None
+        self._paced = paced
 
     async def run(self, body: Callable[[Source], Awaitable[None]], stop: asyncio.Event) -> None:
         """Feeds `body` until `stop` is set. Raises PrerequisiteMissing; a failure of `body` ends the process with 1."""
@@ -92,7 +94,7 @@ class Worker:
             producer_acks=-1,
             loghandlers=list(logging.getLogger().handlers),
         )
-        app.transport = Transport([url], app, listener=self.listener)
+        app.transport = Transport([url], app, listener=self.listener, paced=self._paced)
 
         @app.agent(app.topic(*self._consumes, schema=BatchSchema()), name=self.service)
         async def agent(stream: Any) -> None:
