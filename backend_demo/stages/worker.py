@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 Source = AsyncIterator[Batch]
 """Batches, one at a time; tests have one in memory."""
 
+#: Most records in a batch: with a backlog, one poll could return all that was fetched, a hundred MB as objects.
+BATCH_RECORDS = 20_000
+
 #: A stack that comes up makes the topics while its services start.
 TOPICS_WAIT_S = 20.0
 
@@ -89,6 +92,7 @@ class Worker:
             broker_heartbeat_interval=3,
             broker_request_timeout=30,
             broker_commit_interval=0.5,
+            broker_max_poll_records=BATCH_RECORDS,
             # a consumer that leaves the group because it cannot go on never comes back; the watchdog is for those
             broker_max_poll_interval=365 * 86_400,
             producer_acks=-1,
