@@ -150,9 +150,6 @@ class _MappingSource(PydanticBaseSettingsSource):
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False
 
-    def __call__(self) -> dict[str, Any]:
-        raise NotImplementedError  # pragma: no cover - each source below says what it reads
-
 
 class ConfigFileSource(_MappingSource):
     """The nearest `bdemo.toml`, in the working directory or above it."""

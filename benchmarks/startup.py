@@ -77,8 +77,11 @@ def main() -> None:
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory(prefix="bdemo-bench-") as folder:
         state_dir = Path(folder) / "state"
-        cold = measure(state_dir)
-        warm = [measure(state_dir) for _ in range(runs)]
+        try:
+            cold = measure(state_dir)
+            warm = [measure(state_dir) for _ in range(runs)]
+        finally:
+            bdemo("down", state_dir=state_dir)
     medians = {name: round(statistics.median(run[name] for run in warm), 3) for name in warm[0]}
     print(json.dumps({"runs": runs, "first_up_s": round(cold["up_s"], 3), "warm_median": medians}, indent=2))
 

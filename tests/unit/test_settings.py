@@ -1,0 +1,97 @@
+"""Settings: which source wins, and what is said about a wrong one."""
+
+from pathlib import Path
+
+import pytest
+
+from backend_demo.errors import ConfigurationInvalid
+from backend_demo.settings import Settings, load
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and nothing in the environment."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("BDEMO_") or name.endswith("_HOST_PORT"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_flag_over_environment_over_file_over_the_original_s_names_over_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load().kafka_port == 9092
+    (folder / ".env").write_text("KAFKA_HOST_PORT=1\n# PG_HOST_PORT=9\nexport GATEWAY_HOST_PORT='8'\n")
+    assert (load().kafka_port, load().gateway_port, load().postgres_port) == (1, 8, 5432)
+    monkeypatch.setenv("KAFKA_HOST_PORT", "2")
+    assert load().kafka_port == 2
+    (folder / "bdemo.toml").write_text("kafka_port = 3\n")
+    assert load().kafka_port == 3
+    monkeypatch.setenv("BDEMO_KAFKA_PORT", "4")
+    assert load().kafka_port == 4
+    assert load(kafka_port=5, gateway_port=None).kafka_port == 5
+
+
+def test_the_file_is_found_upward(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "bdemo.toml").write_text("\ufeffaggregation_window = 7\r\n")
+    (folder / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(folder / "a" / "b")
+    assert load().aggregation_window == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kafka_prot = 1", "unknown setting 'kafka_prot'"),
+        ("kafka_port = ", "not TOML"),
+        ("kafka_port = 1\nkafka_port = 2", "not TOML"),
+        ("kafka_port = 70000", "kafka_port"),
+        ('kafka_port = "many"', "kafka_port"),
+        ("value_min = nan", "value_min"),
+        ('kafka_bootstrap = "nowhere"', "is not host:port"),
+        ('postgres_dsn = "mysql://x"', "postgresql://"),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_line(folder: Path, text: str, said: str) -> None:
+    (folder / "bdemo.toml").write_text(text)
+    with pytest.raises(ConfigurationInvalid, match=said) as problem:
+        load()
+    assert problem.value.hint
+    assert "\n" not in problem.value.message
+
+
+def test_the_nearest_name_is_suggested(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "bdemo.toml").write_text("kafka_prot = 1")
+    with pytest.raises(ConfigurationInvalid) as problem:
+        load()
+    assert "kafka_port" in problem.value.hint
+    (folder / "bdemo.toml").unlink()
+    monkeypatch.setenv("BDEMO_KAFKA_BOOTSTRP", "x:1")
+    with pytest.raises(ConfigurationInvalid) as problem:
+        load()
+    assert "BDEMO_KAFKA_BOOTSTRAP" in problem.value.hint
+
+
+def test_a_directory_is_no_file(folder: Path) -> None:
+    (folder / "bdemo.toml").mkdir()
+    with pytest.raises(ConfigurationInvalid, match="cannot read"):
+        load()
+
+
+def test_secrets_that_others_may_write_are_refused(folder: Path) -> None:
+    path = folder / "bdemo.toml"
+    path.write_text('mqtt_password = "secret"')
+    path.chmod(0o666)
+    with pytest.raises(ConfigurationInvalid, match="others may write it"):
+        load()
+    path.chmod(0o600)
+    assert load().mqtt_password == "secret"
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(Settings(mqtt_password="secret-1", postgres_dsn="postgresql://me:secret-2@host/db"))
+    assert "secret-1" not in shown
+    assert "secret-2" not in shown
