@@ -78,9 +78,6 @@ class Batch:
         self._delivery = delivery
         self._consumer = consumer
 
-    def __len__(self) -> int:
-        return sum(map(len, self.records.values()))
-
     def of(self, topic: str) -> dict[int, Sequence[Record]]:
         """The records of one topic, by partition number."""
         return {tp.partition: found for tp, found in self.records.items() if tp.topic == topic}

@@ -86,11 +86,11 @@ class Loader:
             **self._read_to,
             **{(tp.topic, tp.partition): got[-1].offset + 1 for tp, got in batch.records.items()},
         }
-        aggregated = {**self._held}
+        processed, aggregated = batch.of(PROCESSED_DATA), {**self._held}
         for partition, records in batch.of(AGGREGATED_DATA).items():
             aggregated[partition] = [*aggregated.get(partition, ()), *records]
         loaded = {partition: offset for (topic, partition), offset in read_to.items() if topic == PROCESSED_DATA}
-        found = load(batch.of(PROCESSED_DATA), aggregated, loaded)
+        found = load(processed, aggregated, loaded)
         fence = {**read_to, **{(AGGREGATED_DATA, partition): held[0].offset for partition, held in found.held.items()}}
         rows = Rows(
             readings=found.readings,
@@ -102,7 +102,6 @@ class Loader:
             },
         )
         await self._send(found.dead_letters)
-        processed = batch.of(PROCESSED_DATA)
 
         async def tell(stored: Mapping[Key, float]) -> None:
             await self._send(conflicts(processed, {**found.contested, **stored}))

@@ -14,7 +14,7 @@ from backend_demo.stages import failpoints
 
 
 class Sink(Protocol):
-    """What a stage sends to; tests have one in memory."""
+    """What a stage sends to."""
 
     async def send(self, outcome: Outcome) -> None:
         """Returns when every record and dead letter of the outcome is durable."""

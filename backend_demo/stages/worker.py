@@ -26,7 +26,7 @@ from backend_demo.stages.process import end_now, fail
 log = structlog.get_logger(__name__)
 
 Source = AsyncIterator[Batch]
-"""Batches, one at a time; tests have one in memory."""
+"""Batches, one at a time."""
 
 #: Most records in a batch: with a backlog, one poll could return all that was fetched, a hundred MB as objects.
 BATCH_RECORDS = 20_000
@@ -76,10 +76,10 @@ class Worker:
         group = f"{settings.consumer_group_prefix}{self.service}"
         folder = settings.state_dir / "faust"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        url = URL("kafka://" + settings.kafka_bootstrap.split(",")[0])
+        servers = [URL(f"kafka://{server.strip()}") for server in settings.kafka_bootstrap.split(",")]
         app = faust.App(
             group,
-            broker=[URL(f"kafka://{server.strip()}") for server in settings.kafka_bootstrap.split(",")],
+            broker=servers,
             datadir=str(folder / self.service),
             web_enabled=False,
             topic_disable_leader=True,
@@ -98,7 +98,7 @@ class Worker:
             producer_acks=-1,
             loghandlers=list(logging.getLogger().handlers),
         )
-        app.transport = Transport([url], app, listener=self.listener, paced=self._paced)
+        app.transport = Transport(servers, app, listener=self.listener, paced=self._paced)
 
         @app.agent(app.topic(*self._consumes, schema=BatchSchema()), name=self.service)
         async def agent(stream: Any) -> None:
