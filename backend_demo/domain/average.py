@@ -41,6 +41,15 @@ class Window(msgspec.Struct):
     truncated: bool = False
     offset: int = -1
 
+    def append(self, timestamp: float, value: float, *, window: int, capacity: int) -> float:
+        """Puts a reading that is newer than all others at the end; its average. Parameters as for `insert`."""
+        values = self.values
+        self.times.append(timestamp)
+        values.append(value)
+        if len(values) > capacity:
+            self._cut()
+        return average(values[-window:])
+
     def insert(
         self, timestamp: float, value: float, *, window: int, capacity: int
     ) -> list[tuple[float, float]] | Unchanged:
@@ -51,10 +60,7 @@ class Window(msgspec.Struct):
         times, values = self.times, self.values
         size = len(times)
         if not size or timestamp > times[-1]:
-            times.append(timestamp)
-            values.append(value)
-            self._cut(capacity)
-            return [(timestamp, average(values[-window:]))]
+            return [(timestamp, self.append(timestamp, value, window=window, capacity=capacity))]
         at = bisect_left(times, timestamp)
         if at < size and times[at] == timestamp:
             return Unchanged.DUPLICATE if values[at] == value else Unchanged.CONFLICT
@@ -70,10 +76,10 @@ class Window(msgspec.Struct):
                 (times[i], average(values[max(0, i + 1 - window) : i + 1]))
                 for i in range(at, min(at + window, size + 1))
             ]
-        self._cut(capacity)
+        if len(times) > capacity:
+            self._cut()
         return changed
 
-    def _cut(self, capacity: int) -> None:
-        if len(self.times) > capacity:
-            del self.times[0], self.values[0]
-            self.truncated = True
+    def _cut(self) -> None:
+        del self.times[0], self.values[0]
+        self.truncated = True

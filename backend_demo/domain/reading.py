@@ -108,6 +108,25 @@ def normalized(timestamp: float) -> float:
     return micros(timestamp) / 1_000_000
 
 
+def decode_plain(sensor: int, raw: bytes, latest: float) -> Reading | None:
+    """The reading of the common payload, an object of just the two numbers or of numbers in strings.
+
+    None: `decode_payload` must look closer.
+
+    `latest`: the newest time that is taken, epoch seconds.
+    """
+    if raw.count(b":") != 2:  # both keys once, nothing beside them
+        return None
+    try:
+        numbers = _decode_numbers(raw)
+    except UNREADABLE:
+        return None
+    timestamp = numbers.timestamp
+    if 0 <= timestamp <= latest and isfinite(numbers.value):
+        return Reading(sensor, round(timestamp * 1_000_000) / 1_000_000, numbers.value + 0.0)
+    return None
+
+
 def decode_payload(sensor: int, payload: bytes, *, now: float, future_tolerance_s: float) -> list[Reading | Rejected]:
     """The readings of one MQTT payload, in their order: one object, or an array of them.
 
@@ -125,16 +144,8 @@ def decode_payload(sensor: int, payload: bytes, *, now: float, future_tolerance_
 
 
 def _decode_object(sensor: int, raw: bytes, now: float, future_tolerance_s: float) -> Reading | Rejected:
-    # the common reading in a straight line; whatever is unusual about it, also what is wrong, is told apart below
-    if raw.count(b'"value"') == 1 and raw.count(b'"timestamp"') == 1 and b"\\" not in raw and raw.isascii():
-        try:
-            numbers = _decode_numbers(raw)
-        except UNREADABLE:
-            return _decode_unusual(sensor, raw, now, future_tolerance_s)
-        timestamp = numbers.timestamp
-        if 0 <= timestamp <= now + future_tolerance_s and isfinite(numbers.value):
-            return Reading(sensor, round(timestamp * 1_000_000) / 1_000_000, numbers.value + 0.0)
-    return _decode_unusual(sensor, raw, now, future_tolerance_s)
+    plain = decode_plain(sensor, raw, now + future_tolerance_s)
+    return _decode_unusual(sensor, raw, now, future_tolerance_s) if plain is None else plain
 
 
 def _decode_unusual(sensor: int, raw: bytes, now: float, future_tolerance_s: float) -> Reading | Rejected:

@@ -18,6 +18,7 @@ from backend_demo.domain.reading import (
     Rejected,
     decode_aggregate,
     decode_payload,
+    decode_plain,
     decode_reading,
     encode,
 )
@@ -70,6 +71,7 @@ class Collect:
     def __call__(self, partitions: Partitions, now: float) -> Outcome:
         out = Outcome()
         produced, tolerance_s, known = out.produced, self._tolerance_s, self._known
+        latest = now + tolerance_s
         for partition, records in partitions.items():
             out.received += len(records)
             for record in records:
@@ -80,6 +82,10 @@ class Collect:
                     out.dead_letters.append(_dead_letter("collection", refused, record, topics.SENSOR_DATA, partition))
                     continue
                 number, out_key, out_partition = sensor
+                plain = decode_plain(number, raw, latest)
+                if plain is not None:
+                    produced[out_partition].append((out_key, encode(plain)))
+                    continue
                 for reading in decode_payload(number, raw, now=now, future_tolerance_s=tolerance_s):
                     if isinstance(reading, Reading):
                         produced[out_partition].append((out_key, encode(reading)))
@@ -166,6 +172,11 @@ class Average:
                     continue
                 window.offset = offset
                 changed.add(sensor)
+                times = window.times
+                if not times or reading.timestamp > times[-1]:
+                    value = window.append(reading.timestamp, reading.value, window=size, capacity=capacity)
+                    produce((record.key, encode(Reading(sensor, reading.timestamp, value))))  # type: ignore[arg-type]
+                    continue
                 averages = window.insert(reading.timestamp, reading.value, window=size, capacity=capacity)
                 if type(averages) is list:
                     if len(averages) > 1:
@@ -227,10 +238,9 @@ def load(processed: Partitions, aggregated: Partitions, loaded: Mapping[int, int
     for partition, records in processed.items():
         _load_readings(out, partition, records)
     for partition, records in aggregated.items():
-        waiting = iter(records)
-        for record in waiting:
-            if not _load_aggregate(out, partition, record, loaded.get(partition, 0)):
-                out.held[partition] = [record, *waiting]
+        held = _load_aggregates(out, partition, records, loaded.get(partition, 0))
+        if held:
+            out.held[partition] = held
     return out
 
 
@@ -263,30 +273,32 @@ def conflicts(processed: Partitions, stays: Mapping[Key, float]) -> list[DeadLet
     return letters
 
 
-def _load_aggregate(out: Load, partition: int, record: Record, loaded: int) -> bool:
-    """Whether it could be taken; False: a repair whose reading is not loaded yet."""
-    raw = record.value or b""
+def _load_aggregates(out: Load, partition: int, records: Iterable[Record], loaded: int) -> list[Record]:
+    """Returns the records from the first repair on whose reading is not loaded yet."""
     now = out.averages[-1]
-    try:
-        aggregate = decode_aggregate(raw)
-    except UNREADABLE as problem:
-        rejected = Rejected("json", str(problem)[:200], raw)
-        out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
-        return True
-    if aggregate.value is not None:
-        if aggregate.sensor in now.repaired:
-            now = Averages()
-            out.averages.append(now)
-        now.stored[aggregate.sensor, aggregate.timestamp] = aggregate.value
-    elif aggregate.repair is None:
-        rejected = Rejected("field", "neither an average nor a repair", raw)
-        out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
-    elif aggregate.repair >= loaded:
-        return False
-    else:
-        now.repairs.append((aggregate.sensor, aggregate.timestamp))
-        now.repaired.add(aggregate.sensor)
-    return True
+    waiting = iter(records)
+    for record in waiting:
+        raw = record.value or b""
+        try:
+            aggregate = decode_aggregate(raw)
+        except UNREADABLE as problem:
+            rejected = Rejected("json", str(problem)[:200], raw)
+            out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
+            continue
+        if aggregate.value is not None:
+            if aggregate.sensor in now.repaired:
+                now = Averages()
+                out.averages.append(now)
+            now.stored[aggregate.sensor, aggregate.timestamp] = aggregate.value
+        elif aggregate.repair is None:
+            rejected = Rejected("field", "neither an average nor a repair", raw)
+            out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
+        elif aggregate.repair >= loaded:
+            return [record, *waiting]
+        else:
+            now.repairs.append((aggregate.sensor, aggregate.timestamp))
+            now.repaired.add(aggregate.sensor)
+    return []
 
 
 def _conflict(record: Record, partition: int) -> DeadLetter:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -59,12 +60,12 @@ class BatchProducer:
         metadata = await producer.client.fetch_all_metadata()
         return len(metadata.partitions_for_topic(topic) or ())
 
-    async def send(self, messages: Mapping[tuple[str, int], Iterable[Message]]) -> None:
+    async def send(self, messages: Mapping[tuple[str, int], Sequence[Message]]) -> None:
         """Returns when all records, by (topic, partition), are acknowledged; tries for as long as it takes.
 
         Raises ValueError for a record that no batch can hold.
         """
-        todo = {target: list(found) for target, found in messages.items()}
+        todo = dict(messages)
         attempt = 0
         while todo := {target: found for target, found in todo.items() if found}:
             producer = await self._connected()
@@ -78,11 +79,11 @@ class BatchProducer:
                 await asyncio.sleep(min(2.0, 0.05 * 2 ** min(attempt, 6)) * random.uniform(0.5, 1.0))
 
     async def _send_once(
-        self, producer: AIOKafkaProducer, todo: Mapping[tuple[str, int], list[Message]]
-    ) -> dict[tuple[str, int], list[Message]]:
+        self, producer: AIOKafkaProducer, todo: Mapping[tuple[str, int], Sequence[Message]]
+    ) -> dict[tuple[str, int], Sequence[Message]]:
         """One attempt; what is left of each partition from its first failed batch on, so that order is kept."""
         sent: list[tuple[tuple[str, int], int, asyncio.Future[Any]]] = []
-        left: dict[tuple[str, int], list[Message]] = {}
+        left: dict[tuple[str, int], Sequence[Message]] = {}
         try:
             for target, messages in todo.items():
                 begin = 0
@@ -98,7 +99,7 @@ class BatchProducer:
                 raise ValueError(f"Kafka refuses the size of a batch for {target[0]}") from result
             if isinstance(result, BaseException):
                 log.warning("batch failed", topic=target[0], partition=target[1], problem=type(result).__name__)
-                left.setdefault(target, list(todo[target][begin:]))
+                left.setdefault(target, todo[target][begin:])
         return left
 
     async def _connected(self) -> AIOKafkaProducer:
@@ -131,20 +132,20 @@ class BatchProducer:
 def _fill(producer: AIOKafkaProducer, messages: Sequence[Message], begin: int) -> tuple[Any, int]:
     """A batch with as many messages as it holds, from `begin` on, and where the next one begins."""
     builder = producer.create_batch()
-    append = builder.append
-    end = begin
+    append = builder._builder.append  # the batch's own append costs more than this one, around which it is wrapped
+    now_ms = int(time.time() * 1000)
+    no_headers: list[tuple[str, bytes]] = []
+    count = 0
     for message in messages[begin:] if begin else messages:
-        if len(message) == 2:
-            added = append(timestamp=None, key=message[0], value=message[1])
-        else:
-            added = append(timestamp=None, key=message[0], value=message[1], headers=message[2])
-        if added is None:
+        headers = list(message[2]) if len(message) == 3 else no_headers
+        if append(count, now_ms, message[0], message[1], headers) is None:
             break
-        end += 1
-    if end == begin:
+        count += 1
+    if not count:
         raise ValueError("a record is larger than a batch")
+    builder._relative_offset = count
     builder.close()
-    return builder, end
+    return builder, begin + count
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

@@ -30,6 +30,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from backend_demo.faust_batch import private
+from backend_demo.faust_batch.fetch import take_whole_batches
 from backend_demo.faust_batch.offsets import Delivery, OffsetTracker
 
 log = structlog.get_logger(__name__)
@@ -183,7 +184,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     room.release()
 
     def _message(self, records: Mapping[Any, Sequence[Record]]) -> ConsumerMessage:
-        by_partition = {TP(tp.topic, tp.partition): list(found) for tp, found in records.items()}
+        by_partition = {TP(tp.topic, tp.partition): found for tp, found in records.items()}
         ends = {tp: found[-1].offset + 1 for tp, found in by_partition.items()}
         batch = Batch(by_partition, self.offsets.deliver(ends), self)
         carrier = next(iter(by_partition))
@@ -335,7 +336,7 @@ class Transport(driver.Transport):  # type: ignore[misc]
         self, *args: Any, listener: PartitionListener | None = None, paced: bool = False, **options: Any
     ) -> None:
         private.check()
-        private.keep_raw_records()
+        take_whole_batches()
         super().__init__(*args, **options)
         self.listener = listener
         self.paced = paced

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from backend_demo import metrics
@@ -30,8 +30,8 @@ class KafkaSink:
 
     async def send(self, outcome: Outcome) -> None:
         failpoints.hit(f"{self._service}-before-send")
-        messages: dict[tuple[str, int], list[Message]] = {
-            (self._topic, partition): list(found) for partition, found in outcome.produced.items() if found
+        messages: dict[tuple[str, int], Sequence[Message]] = {
+            (self._topic, partition): found for partition, found in outcome.produced.items() if found
         }
         messages.update(dead_letter_messages(outcome.dead_letters))
         if messages:
