@@ -214,7 +214,10 @@ class Averages:
 
 @dataclass
 class Load:
-    """What a batch brings to the tables."""
+    """`processed-data` and `aggregated-data` -> rows: what a batch brings to the tables, taken partition by partition.
+
+    Of two readings with one identity the first wins, of two averages the last.
+    """
 
     readings: dict[Key, float] = field(default_factory=dict)
     averages: list[Averages] = field(default_factory=lambda: [Averages()])
@@ -226,38 +229,55 @@ class Load:
     """Identities with several values in the batch, and the first of these: it stays unless the table has another."""
     duplicates: int = 0
 
+    def take_processed(self, records: Iterable[Record]) -> None:
+        """Takes records of a partition of `processed-data`."""
+        readings = self.readings
+        for record in records:
+            reading = _read(record)
+            if type(reading) is not Reading:
+                continue  # the aggregation tells what cannot be read
+            key = (reading.sensor, reading.timestamp)
+            known = readings.setdefault(key, reading.value)
+            if known is reading.value:
+                continue
+            if known == reading.value:
+                self.duplicates += 1
+            else:
+                self.contested[key] = known
 
-def load(processed: Partitions, aggregated: Partitions, loaded: Mapping[int, int]) -> Load:
-    """`processed-data` and `aggregated-data` -> rows.
+    def take_aggregated(self, partition: int, records: Iterable[Record], loaded: int) -> None:
+        """Takes records of a partition of `aggregated-data`.
 
-    `loaded`: where each partition of `processed-data` will end when these records are loaded. A repair waits for its
-    reading, and with it everything behind it: the order of `aggregated-data` is the order of what averages know.
-    Of two readings with one identity the first wins, of two averages the last.
-    """
-    out = Load()
-    for partition, records in processed.items():
-        _load_readings(out, partition, records)
-    for partition, records in aggregated.items():
-        held = _load_aggregates(out, partition, records, loaded.get(partition, 0))
-        if held:
-            out.held[partition] = held
-    return out
+        `loaded`: where the partition of `processed-data` with this number ends when the batch is loaded. A repair waits
+        for its reading, and with it all behind it: the order of `aggregated-data` is the order of what averages know.
+        """
+        if partition in self.held:
+            self.held[partition].extend(records)
+            return
+        now = self.averages[-1]
+        waiting = iter(records)
+        for record in waiting:
+            raw = record.value or b""
+            try:
+                aggregate = decode_aggregate(raw)
+            except UNREADABLE as problem:
+                self._refuse(Rejected("json", str(problem)[:200], raw), record, partition)
+                continue
+            if aggregate.value is not None:
+                if aggregate.sensor in now.repaired:
+                    now = Averages()
+                    self.averages.append(now)
+                now.stored[aggregate.sensor, aggregate.timestamp] = aggregate.value
+            elif aggregate.repair is None:
+                self._refuse(Rejected("field", "neither an average nor a repair", raw), record, partition)
+            elif aggregate.repair >= loaded:
+                self.held[partition] = [record, *waiting]
+            else:
+                now.repairs.append((aggregate.sensor, aggregate.timestamp))
+                now.repaired.add(aggregate.sensor)
 
-
-def _load_readings(out: Load, partition: int, records: Iterable[Record]) -> None:
-    readings = out.readings
-    for record in records:
-        reading = _read(record)
-        if type(reading) is not Reading:
-            continue  # the aggregation tells what cannot be read
-        key = (reading.sensor, reading.timestamp)
-        known = readings.setdefault(key, reading.value)
-        if known is reading.value:
-            continue
-        if known == reading.value:
-            out.duplicates += 1
-        else:
-            out.contested[key] = known
+    def _refuse(self, rejected: Rejected, record: Record, partition: int) -> None:
+        self.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
 
 
 def conflicts(processed: Partitions, stays: Mapping[Key, float]) -> list[DeadLetter]:
@@ -271,34 +291,6 @@ def conflicts(processed: Partitions, stays: Mapping[Key, float]) -> list[DeadLet
                 if value != reading.value:
                     letters.append(_conflict(record, partition))
     return letters
-
-
-def _load_aggregates(out: Load, partition: int, records: Iterable[Record], loaded: int) -> list[Record]:
-    """Returns the records from the first repair on whose reading is not loaded yet."""
-    now = out.averages[-1]
-    waiting = iter(records)
-    for record in waiting:
-        raw = record.value or b""
-        try:
-            aggregate = decode_aggregate(raw)
-        except UNREADABLE as problem:
-            rejected = Rejected("json", str(problem)[:200], raw)
-            out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
-            continue
-        if aggregate.value is not None:
-            if aggregate.sensor in now.repaired:
-                now = Averages()
-                out.averages.append(now)
-            now.stored[aggregate.sensor, aggregate.timestamp] = aggregate.value
-        elif aggregate.repair is None:
-            rejected = Rejected("field", "neither an average nor a repair", raw)
-            out.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
-        elif aggregate.repair >= loaded:
-            return [record, *waiting]
-        else:
-            now.repairs.append((aggregate.sensor, aggregate.timestamp))
-            now.repaired.add(aggregate.sensor)
-    return []
 
 
 def _conflict(record: Record, partition: int) -> DeadLetter:

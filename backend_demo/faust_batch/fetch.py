@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException
+
+#: Most records of a partition in one poll: with a backlog, a batch holds something of every partition.
+PARTITION_RECORDS = 2_500
 
 _one_by_one = FetchResult.getall
 
@@ -23,7 +25,7 @@ def getall(self: Any, max_records: int | None = None) -> list[Any]:
     source = self._partition_records
     if source._isolation_level == READ_COMMITTED:
         return list(_one_by_one(self, max_records))
-    limit = sys.maxsize if max_records is None else max_records
+    limit = PARTITION_RECORDS if max_records is None else min(max_records, PARTITION_RECORDS)
     taken: list[Any]
     taken, end = source.__dict__.pop("rest", ([], source.next_fetch_offset))
     while len(taken) < limit and source._records.has_next():

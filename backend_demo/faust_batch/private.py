@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import FetchResult, Fetcher, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -63,5 +63,3 @@ def check() -> None:
     for method, attribute in ATTRIBUTES:
         if attribute not in inspect.getsource(method):
             raise RuntimeError(f"{method.__module__}.{method.__qualname__} does not set {attribute}")
-
-

@@ -150,6 +150,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         "aggregation",
         consumes=(PROCESSED_DATA,),
         produces=(AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER),
+        niceness=2,
     )
     state = State(step, worker.producer, settings.kafka_bootstrap)
     worker.listener = state

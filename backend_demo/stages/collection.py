@@ -28,6 +28,8 @@ async def run(step: Collect, batches: Source, sink: Sink) -> None:
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     """The service."""
     step = Collect(partial(partition_of, partitions=PARTITIONS), future_tolerance_s=settings.future_tolerance_s)
-    worker = Worker(settings, "collection", consumes=(SENSOR_DATA,), produces=(SRC_DATA, DEAD_LETTER), paced=True)
+    worker = Worker(
+        settings, "collection", consumes=(SENSOR_DATA,), produces=(SRC_DATA, DEAD_LETTER), paced=True, niceness=4
+    )
     sink = KafkaSink(worker.producer, "collection", SRC_DATA)
     await worker.run(lambda batches: run(step, batches, sink), stop)

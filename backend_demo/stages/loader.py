@@ -7,10 +7,9 @@ committed offset is only a hint: after every assignment the loader begins at the
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import asyncpg
 import structlog
@@ -18,7 +17,7 @@ from faust.types import TP
 
 from backend_demo import metrics
 from backend_demo.domain.dead_letter import DeadLetter
-from backend_demo.domain.steps import Key, Load, Record, conflicts, load
+from backend_demo.domain.steps import Key, Load, Record, conflicts
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
 from backend_demo.errors import ServiceFailed
 from backend_demo.faust_batch.producer import BatchProducer
@@ -27,33 +26,61 @@ from backend_demo.settings import Settings
 from backend_demo.stages import failpoints
 from backend_demo.stages.sink import count_dead_letters, dead_letter_messages
 from backend_demo.stages.worker import Source, Worker
-from backend_demo.storage.retry import FAILURES, is_transient
-from backend_demo.storage.write import FenceLost, Partition, Rows, Tables, Written, begin_fence, read_fence, write
+from backend_demo.storage.retry import FAILURES
+from backend_demo.storage.session import Session
+from backend_demo.storage.write import (
+    Partition,
+    Rows,
+    Tables,
+    Written,
+    begin_fence,
+    read_fence,
+    was_committed,
+    write,
+)
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
+#: Records that are decoded in one go, about a millisecond: in between, the transaction under way goes on.
+PORTION = 1_000
+
+#: How long partitions wait, when they move, for the transaction under way.
+REVOKED_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A batch and what its transaction brings to the tables."""
+
+    batch: Batch
+    found: Load
+    rows: Rows
 
 
 class Loader:
-    """One connection to PostgreSQL, the fence as this loader knows it, and the records that wait behind a repair."""
+    """One connection to PostgreSQL, the fence as this loader knows it, and the records that wait behind a repair.
+
+    While the transaction of one batch is under way, the next batch is planned: on top of what that one will leave.
+    """
 
     def __init__(self, settings: Settings, producer: BatchProducer) -> None:
-        self._settings = settings
+        self._window = settings.aggregation_window
         self._producer = producer
-        self._connection: Any = None
+        self._session = Session(settings.postgres_dsn)
         self._tables = Tables()
-        self._using = asyncio.Lock()
         self._fence: dict[Partition, int] = {}
         self._read_to: dict[Partition, int] = {}
         self._held: dict[int, list[Record]] = {}
+        self._under_way: asyncio.Task[None] | None = None
 
     # -- PartitionListener
 
     async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
         """Begins at the fence. Raises ServiceFailed when a topic was made anew; says so when records are gone."""
+        if self._under_way is not None:
+            await asyncio.wait([self._under_way])
         logs = {(tp.topic, tp.partition): limits for tp, limits in partitions.items()}
-        fence = await self._retried(lambda connection: read_fence(connection, list(logs)))
+        fence = await self._session.run(lambda connection: read_fence(connection, list(logs)))
         begins: dict[Partition, int] = {}
         for partition, (begin, end) in logs.items():
             known = fence.get(partition)
@@ -68,77 +95,76 @@ class Loader:
                 self._tell_gap(partition, known, begin)
                 begins[partition] = begin
         if begins:
-            await self._retried(lambda connection: begin_fence(connection, begins))
+            await self._session.run(lambda connection: begin_fence(connection, begins))
         self._fence = {**fence, **begins}
         self._read_to = dict(self._fence)
         self._held = {}
         return {TP(*partition): offset for partition, offset in self._fence.items()}
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
-        """Nothing is held: a batch is loaded or it is not."""
+        """Lets the transaction under way end."""
+        if self._under_way is not None:
+            _, pending = await asyncio.wait([self._under_way], timeout=REVOKED_LIMIT_S)
+            if pending:
+                log.warning("transaction still under way", limit_s=REVOKED_LIMIT_S)
 
     # -- a batch
 
-    async def load(self, batch: Batch) -> None:
-        """Loads one batch; returns when it is committed. Raises FenceLost."""
+    async def load(self, batch: Batch, commits: asyncio.TaskGroup) -> None:
+        """Plans the batch, waits for the transaction of the one before, and begins its own, which acknowledges it."""
+        plan = await self._plan(batch)
+        if self._under_way is not None:
+            await self._under_way
+        if not batch.stale:
+            self._under_way = commits.create_task(self._commit(plan))
+
+    async def _plan(self, batch: Batch) -> Plan:
         self._check_gaps(batch)
-        read_to = {
-            **self._read_to,
-            **{(tp.topic, tp.partition): got[-1].offset + 1 for tp, got in batch.records.items()},
-        }
-        processed, aggregated = batch.of(PROCESSED_DATA), {**self._held}
-        for partition, records in batch.of(AGGREGATED_DATA).items():
-            aggregated[partition] = [*aggregated.get(partition, ()), *records]
-        loaded = {partition: offset for (topic, partition), offset in read_to.items() if topic == PROCESSED_DATA}
-        found = load(processed, aggregated, loaded)
+        ends = {(tp.topic, tp.partition): got[-1].offset + 1 for tp, got in batch.records.items()}
+        read_to = {**self._read_to, **ends}
+        aggregated = {**self._held}
+        for partition, got in batch.of(AGGREGATED_DATA).items():
+            aggregated[partition] = [*aggregated.get(partition, ()), *got]
+        found = Load()
+        for records in batch.of(PROCESSED_DATA).values():
+            for portion in _portions(records):
+                found.take_processed(portion)
+                await asyncio.sleep(0)
+        for partition, records in aggregated.items():
+            for portion in _portions(records):
+                found.take_aggregated(partition, portion, read_to.get((PROCESSED_DATA, partition), 0))
+                await asyncio.sleep(0)
         fence = {**read_to, **{(AGGREGATED_DATA, partition): held[0].offset for partition, held in found.held.items()}}
-        rows = Rows(
-            readings=found.readings,
-            averages=found.averages,
-            fence={
-                partition: (self._fence[partition], offset)
-                for partition, offset in fence.items()
-                if offset != self._fence[partition]
-            },
-        )
+        moves = {
+            partition: (self._fence[partition], offset)
+            for partition, offset in fence.items()
+            if offset != self._fence[partition]
+        }
+        self._fence, self._read_to, self._held = fence, read_to, found.held
+        return Plan(batch, found, Rows(readings=found.readings, averages=found.averages, fence=moves))
+
+    async def _commit(self, plan: Plan) -> None:
+        """Returns when the batch is committed. Raises FenceLost."""
+        rows, found = plan.rows, plan.found
+        uncertain = False
         await self._send(found.dead_letters)
 
         async def tell(stored: Mapping[Key, float]) -> None:
-            await self._send(conflicts(processed, {**found.contested, **stored}))
+            await self._send(conflicts(plan.batch.of(PROCESSED_DATA), {**found.contested, **stored}))
 
-        written = await self._write(rows, tell)
-        self._fence, self._read_to, self._held = fence, read_to, found.held
-        self._count(found, written)
-
-    async def _write(self, rows: Rows, on_conflicts: Callable[[Mapping[Key, float]], Awaitable[None]]) -> Written:
-        uncertain = False
-
-        async def attempt(connection: Any) -> Written:
+        async def attempt(connection: asyncpg.Connection) -> Written:
             nonlocal uncertain
-            if uncertain and await self._was_committed(connection, rows):
+            if uncertain and await was_committed(connection, rows):
                 return Written(len(rows.readings), sum(len(averages.stored) for averages in rows.averages), {})
             uncertain = True
             failpoints.hit("loader-before-commit")
-            written = await write(
-                connection,
-                rows,
-                self._tables,
-                window=self._settings.aggregation_window,
-                on_conflicts=on_conflicts,
-            )
+            written = await write(connection, rows, self._tables, window=self._window, on_conflicts=tell)
             failpoints.hit("loader-after-commit")
             return written
 
-        return await self._retried(attempt)
-
-    async def _was_committed(self, connection: Any, rows: Rows) -> bool:
-        """Whether an attempt whose answer was lost had been committed. Raises FenceLost."""
-        now = await read_fence(connection, list(rows.fence))
-        if rows.fence and all(now[partition] == becomes for partition, (_, becomes) in rows.fence.items()):
-            return True
-        if any(now[partition] != was for partition, (was, _) in rows.fence.items()):
-            raise FenceLost
-        return False
+        written = await self._session.run(attempt)
+        plan.batch.ack()
+        asyncio.get_running_loop().call_later(0.001, _count, found, written)  # when the next transaction has begun
 
     async def _send(self, letters: list[DeadLetter]) -> None:
         if letters:
@@ -155,53 +181,34 @@ class Loader:
         metrics.log_gaps.inc()
         log.error("records are gone", topic=partition[0], partition=partition[1], first=expected, last=found - 1)
 
-    def _count(self, found: Load, written: Written) -> None:
-        metrics.values_loaded.inc(written.inserted)
-        metrics.averages_loaded.inc(written.averages)
-        metrics.repairs.labels("loader").inc(sum(len(averages.repairs) for averages in found.averages))
-        metrics.conflicts.labels("loader").inc(len({**found.contested, **written.conflicts}))
-        repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
-        metrics.duplicates.labels("loader").inc(repeated)
-        now = time.time()
-        metrics.observe_all(metrics.value_latency, [max(0.0, now - timestamp) for _, timestamp in found.readings])
-        metrics.observe_all(
-            metrics.average_latency,
-            [max(0.0, now - timestamp) for averages in found.averages for _, timestamp in averages.stored],
-        )
+    def close(self) -> None:
+        """Ends the connection."""
+        self._session.close()
 
-    # -- the connection
 
-    async def _retried(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Runs `work(connection)`, again on a new connection for as long as PostgreSQL is away."""
-        attempt = 0
-        while True:
-            try:
-                async with self._using:
-                    return await work(await self._connected())
-            except FAILURES as problem:
-                if not is_transient(problem):
-                    raise
-                attempt += 1
-                log.warning("waits for PostgreSQL", problem=type(problem).__name__, detail=str(problem)[:200])
-                await self.close()
-                await asyncio.sleep(min(2.0, 0.1 * 2 ** min(attempt, 6)) * random.uniform(0.5, 1.0))
+def _portions(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    for begin in range(0, len(records), PORTION):
+        yield records[begin : begin + PORTION]
 
-    async def _connected(self) -> Any:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(self._settings.postgres_dsn, timeout=5, command_timeout=60)
-        return self._connection
 
-    async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
+def _count(found: Load, written: Written) -> None:
+    metrics.values_loaded.inc(written.inserted)
+    metrics.averages_loaded.inc(written.averages)
+    metrics.repairs.labels("loader").inc(sum(len(averages.repairs) for averages in found.averages))
+    metrics.conflicts.labels("loader").inc(len({**found.contested, **written.conflicts}))
+    repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
+    metrics.duplicates.labels("loader").inc(repeated)
+    now = time.time()
+    metrics.observe_ages(metrics.value_latency, now, [timestamp for _, timestamp in found.readings])
+    for averages in found.averages:
+        metrics.observe_ages(metrics.average_latency, now, [timestamp for _, timestamp in averages.stored])
 
 
 async def run(batches: Source, loader: Loader) -> None:
-    """A batch in, one transaction, then the acknowledgement."""
-    async for batch in batches:
-        await loader.load(batch)
-        batch.ack()
+    """A batch in, its rows and the fence committed, then the acknowledgement."""
+    async with asyncio.TaskGroup() as commits:
+        async for batch in batches:
+            await loader.load(batch, commits)
 
 
 class LoaderWorker(Worker):
@@ -226,4 +233,4 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     try:
         await worker.run(lambda batches: run(batches, loader), stop)
     finally:
-        await loader.close()
+        loader.close()

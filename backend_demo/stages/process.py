@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 
 import structlog
 import uvloop
@@ -84,6 +86,13 @@ def _end_when_suspended_for_long(loop: asyncio.AbstractEventLoop) -> None:
 
     beat()
     signal.signal(signal.SIGCONT, on_continue)
+
+
+def give_way(niceness: int) -> None:
+    """Lets processes of a lower niceness go first when there is too little CPU."""
+    os.nice(niceness)
+    with suppress(OSError):  # where Linux shares the CPU among sessions first, a session has a niceness of its own
+        Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def fail(service: str) -> None:

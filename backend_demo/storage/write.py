@@ -226,6 +226,16 @@ async def read_fence(connection: Any, partitions: Sequence[Partition]) -> dict[P
     return {(row[0], row[1]): row[2] for row in rows}
 
 
+async def was_committed(connection: Any, rows: Rows) -> bool:
+    """Whether a transaction whose answer was lost had been committed. Raises FenceLost."""
+    now = await read_fence(connection, list(rows.fence))
+    if rows.fence and all(now[partition] == becomes for partition, (_, becomes) in rows.fence.items()):
+        return True
+    if any(now[partition] != was for partition, (was, _) in rows.fence.items()):
+        raise FenceLost
+    return False
+
+
 async def begin_fence(connection: Any, begins: Mapping[Partition, int]) -> None:
     """Puts the fence of these partitions where their log begins."""
     await connection.execute(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backend_demo.domain.average import Window, average
 from backend_demo.domain.reading import Aggregate, Reading, decode_aggregate, encode
-from backend_demo.domain.steps import Average, Collect, Process, conflicts, load
+from backend_demo.domain.steps import Average, Collect, Load, Process, conflicts
 from backend_demo.domain.topics import SENSOR_DATA
 from backend_demo.faust_batch.producer import BATCH_BYTES
 
@@ -23,6 +23,15 @@ class Rec:
 
 def reading(offset: int, sensor: int, timestamp: float, value: float) -> Rec:
     return Rec(offset, b"%d" % sensor, encode(Reading(sensor, timestamp, value)))
+
+
+def load(processed: dict[int, list[Rec]], aggregated: dict[int, list[Rec]], loaded: dict[int, int]) -> Load:
+    found = Load()
+    for records in processed.values():
+        found.take_processed(records)
+    for partition, records in aggregated.items():
+        found.take_aggregated(partition, records, loaded.get(partition, 0))
+    return found
 
 
 def test_collection_keys_by_sensor_and_refuses_the_rest() -> None:
