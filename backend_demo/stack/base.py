@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, Protocol
 
-State = Literal["fetching", "waiting", "starting", "ready", "unhealthy", "stopped", "failed"]
+State = Literal["fetching", "waiting", "starting", "ready", "unhealthy", "stopped", "failed", "off"]
+"""`stopped`: it should run, and does not; `off`: no `up` has asked for it."""
+
+NO_CHANGE: Mapping[str, int] = MappingProxyType({})
+"""As many copies of every service as there are: one, until somebody scales it."""
 
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One service at one moment."""
+    """One copy of one service at one moment."""
 
     name: str
+    """The service's, for its first copy; `processing-2`, `processing-3` for the others."""
     state: State
     pid: int | None = None
     uptime_s: float | None = None
@@ -39,19 +45,39 @@ Report = Callable[[ServiceStatus], None]
 
 
 class Stack(Protocol):
-    """The services and servers of one state directory; tests/contract/test_stack.py holds for every implementation."""
+    """The services and servers of one state directory; tests/contract/test_stack.py holds for every implementation.
 
-    def up(self, services: Collection[str], report: Report) -> None:
-        """Starts what does not run, with what it needs; returns when all are ready. Empty: every service.
+    Where one service is named, `processing` means all copies of it, `processing-2` that one, `processing-1` the first.
+    """
 
-        Raises PortInUse, ResourceInUse, PrerequisiteMissing, ServiceFailed, TimedOut.
+    def up(
+        self,
+        services: Collection[str],
+        report: Report,
+        *,
+        without: Collection[str] = (),
+        scale: Mapping[str, int] = NO_CHANGE,
+    ) -> None:
+        """Starts what does not run, with what it needs; returns when all are ready.
+
+        Empty: every service but those `without`, of which none is stopped. `scale`: copies by service; of the others
+        there are as many as before, until `down`.
+
+        Raises PortInUse, ResourceInUse, PrerequisiteMissing, ServiceFailed, TimedOut; UnknownName; UsageError when
+        something is left out that another service needs, or there cannot be so many copies.
+        """
+
+    def scale(self, copies: Mapping[str, int], report: Report) -> None:
+        """Starts or ends copies of these services on a running stack; returns when those that stay are ready.
+
+        A service of which none runs is started, with what it needs. Raises what `up` raises, NoStack.
         """
 
     def down(self, *, wipe: bool = False) -> bool:
         """Stops everything, also what a killed supervisor left; `wipe` deletes the data. False: nothing ran."""
 
     def status(self) -> list[ServiceStatus]:
-        """Every service, in the order of the table. Raises NoStack."""
+        """Every service, each copy, in the order of the table. Raises NoStack."""
 
     def stop(self, service: str) -> None:
         """Stops one service and keeps it stopped until `start`. Raises NoStack, UnknownName."""

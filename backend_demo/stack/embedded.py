@@ -18,7 +18,7 @@ from backend_demo.stack import bringup, logfiles, probes
 from backend_demo.stack.base import LogLine, Report, ServiceStatus, State
 from backend_demo.stack.bringup import BringUp, Stopped, Waiting, at_once
 from backend_demo.stack.memory import resident_bytes
-from backend_demo.stack.services import SERVICES, service
+from backend_demo.stack.services import SERVICES, service, with_needs
 from backend_demo.stack.state import CONTENTS, StateDirectory
 from backend_demo.stack.supervisor import ProcessInfo, Program, Supervisor
 
@@ -248,14 +248,6 @@ class EmbeddedStack:
         if not self.supervisor.runs():
             raise NoStack(self.state.path)
         return self.supervisor.processes()[known]
-
-
-def with_needs(services: Collection[str]) -> list[str]:
-    """These services and what they need, in the order of the table; all when none is named. Raises UnknownName."""
-    wanted = {service(name).name for name in services} or set(SERVICES)
-    while more := {need for name in wanted for need in SERVICES[name].needs} - wanted:
-        wanted |= more
-    return [name for name in SERVICES if name in wanted]
 
 
 def _program(name: str, state_dir: Path) -> Program:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from backend_demo.errors import UnknownName
+from backend_demo.domain.topics import PARTITIONS
+from backend_demo.errors import UnknownName, UsageError
+
+#: From one copy's metrics port to the next one's.
+STATS_PORT_STEP = 100
+
+_SERVER = "it is a server with one data directory"
 
 
 @dataclass(frozen=True)
@@ -16,27 +24,141 @@ class Service:
     needs: tuple[str, ...]
     ports: tuple[str, ...]
     """Settings that hold the ports it listens on, the one that clients use first."""
+    single: str = ""
+    """Why there is never more than one copy of it; empty: there may be one a partition."""
 
 
 SERVICES: dict[str, Service] = {
     service.name: service
     for service in (
-        Service("kafka", False, (), ("kafka_port", "kafka_controller_port")),
-        Service("mqtt", False, (), ("mqtt_port", "nats_port")),
-        Service("postgres", False, (), ("postgres_port",)),
-        Service("bridge", True, ("kafka", "mqtt"), ("bridge_stats_port",)),
+        Service("kafka", False, (), ("kafka_port", "kafka_controller_port"), _SERVER),
+        Service("mqtt", False, (), ("mqtt_port", "nats_port"), _SERVER),
+        Service("postgres", False, (), ("postgres_port",), _SERVER),
+        Service(
+            "bridge", True, ("kafka", "mqtt"), ("bridge_stats_port",), "its MQTT session belongs to a single client"
+        ),
         Service("collection", True, ("kafka",), ("collection_stats_port",)),
         Service("processing", True, ("kafka",), ("processing_stats_port",)),
         Service("aggregation", True, ("kafka",), ("aggregation_stats_port",)),
         Service("loader", True, ("kafka", "postgres"), ("loader_stats_port",)),
-        Service("gateway", True, ("postgres",), ("gateway_port", "gateway_stats_port")),
+        Service(
+            "gateway", True, ("postgres",), ("gateway_port", "gateway_stats_port"), "its clients know a single address"
+        ),
+    )
+}
+
+#: Services that only the compose stack has; on the embedded one they may be left out by name.
+COMPOSE_ONLY: dict[str, Service] = {
+    service.name: service
+    for service in (
+        Service("prometheus", False, (), (), _SERVER),
+        Service("grafana", False, ("prometheus",), (), _SERVER),
     )
 }
 
 
-def service(name: str) -> Service:
+def services_of(stack: str) -> dict[str, Service]:
+    """The table of a kind of stack: `embedded` or `compose`."""
+    return {**SERVICES, **COMPOSE_ONLY} if stack == "compose" else SERVICES
+
+
+def service(name: str, table: Mapping[str, Service] = SERVICES) -> Service:
     """The service of that name. Raises UnknownName."""
     try:
-        return SERVICES[name]
+        return table[name]
     except KeyError:
-        raise UnknownName("service", name, SERVICES) from None
+        raise UnknownName("service", name, table) from None
+
+
+# -- which services
+
+
+def with_needs(
+    services: Collection[str], *, without: Collection[str] = (), table: Mapping[str, Service] = SERVICES
+) -> list[str]:
+    """These services (none: all but `without`) and what they need, in the order of the table.
+
+    Raises UnknownName; UsageError when something is left out that another one needs.
+    """
+    for name in (*services, *without):
+        if name not in table and name not in COMPOSE_ONLY:
+            raise UnknownName("service", name, {**table, **COMPOSE_ONLY})
+    for name in services:
+        if name not in table:
+            raise UsageError(f"only the compose stack has {name}", hint="start that one with: bdemo up --stack compose")
+        if name in without:
+            raise UsageError(f"{name} is both named and left out", hint="decide for one of them")
+    wanted = set(services) or set(table) - set(without)
+    while more := {need for name in wanted for need in table[name].needs} - wanted:
+        wanted |= more
+    for name in table:
+        if name in wanted and name in without:
+            users = [user for user in table if user in wanted and name in table[user].needs]
+            raise UsageError(
+                f"{name} cannot be left out: {', '.join(users)} {'needs' if len(users) == 1 else 'need'} it",
+                hint="leave out as well: " + " ".join(f"--without {user}" for user in users),
+            )
+    return [name for name in table if name in wanted]
+
+
+# -- how many copies
+
+
+def copy_name(service_name: str, number: int) -> str:
+    """What the copy is called: `processing`, `processing-2`, `processing-3`."""
+    return service_name if number == 1 else f"{service_name}-{number}"
+
+
+def copy_names(service_name: str, count: int) -> list[str]:
+    """The names of the first `count` copies."""
+    return [copy_name(service_name, number) for number in range(1, count + 1)]
+
+
+def copy_of(name: str, table: Mapping[str, Service] = SERVICES) -> tuple[Service, int]:
+    """Service and number of a copy, by its name; `processing-1` is the first one too. Raises UnknownName."""
+    match = re.fullmatch(r"(.+)-([1-9])", name)
+    if match and (entry := table.get(match[1])) and int(match[2]) <= most_copies(entry):
+        return entry, int(match[2])
+    return service(name, table), 1
+
+
+def chosen(name: str, copies: Mapping[str, int], table: Mapping[str, Service] = SERVICES) -> list[str]:
+    """The copies that a name means, of as many as there are: `processing` all, `processing-2` one.
+
+    Raises UnknownName, also for a copy that there is not.
+    """
+    entry, number = copy_of(name, table)
+    count = copies.get(entry.name, 1)
+    if name == entry.name:
+        return copy_names(name, count)
+    if number > count:
+        raise UnknownName("copy", name, copy_names(entry.name, count))
+    return [copy_name(entry.name, number)]
+
+
+def most_copies(entry: Service) -> int:
+    """How many copies may run: each has at least one partition."""
+    return 1 if entry.single else PARTITIONS
+
+
+def check_copies(copies: Mapping[str, int], table: Mapping[str, Service] = SERVICES) -> None:
+    """Raises UnknownName; UsageError when there cannot be so many copies of a service."""
+    for name, count in copies.items():
+        if name not in table:
+            raise UnknownName("service", name, table)
+        if count < 1:
+            raise UsageError(
+                f"{name}={count}: there must be at least one copy",
+                hint=f"to run without it: bdemo down, then bdemo up --without {name}",
+            )
+        if count > 1 and table[name].single:
+            several = [entry.name for entry in table.values() if not entry.single]
+            raise UsageError(
+                f"{name}={count}: {table[name].single}, so there is one {name}",
+                hint=f"can have copies: {', '.join(several)}",
+            )
+        if count > most_copies(table[name]):
+            raise UsageError(
+                f"{name}={count}: its topics have {PARTITIONS} partitions, more copies would have nothing to do",
+                hint=f"ask for {PARTITIONS} at most",
+            )

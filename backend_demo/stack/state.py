@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -95,14 +95,29 @@ class StateDirectory:
     def save(self, settings: Settings) -> None:
         """Records a stack that is coming up: its kind, its settings with the ports as they are."""
         values = settings.model_dump(mode="json", exclude=_PRIVATE)
-        write_private(self.stack_file, json.dumps({"schema": SCHEMA, "settings": values}, indent=1))
+        self._record({"schema": SCHEMA, "settings": values, "copies": {}})
 
     def forget(self) -> None:
         """Removes the record: no stack runs here."""
         self.stack_file.unlink(missing_ok=True)
 
+    def want(self, copies: Mapping[str, int]) -> None:
+        """Records how many copies of these services are to run, beside those recorded before. Raises NoStack."""
+        record = self._recorded()
+        self._record({**record, "copies": {**record.get("copies", {}), **copies}})
+
+    def wanted(self) -> dict[str, int]:
+        """How many copies of each service are to run; one that is missing was not asked for. Raises NoStack."""
+        return dict(self._recorded().get("copies", {}))
+
     def saved(self) -> dict[str, Any]:
         """The settings of the stack that was brought up here. Raises NoStack, ConfigurationInvalid (other version)."""
+        return dict(self._recorded()["settings"])
+
+    def _record(self, record: Mapping[str, Any]) -> None:
+        write_private(self.stack_file, json.dumps(record, indent=1))
+
+    def _recorded(self) -> dict[str, Any]:
         try:
             record = json.loads(self.stack_file.read_text())
         except (OSError, ValueError):
@@ -112,7 +127,7 @@ class StateDirectory:
                 f"{self.path} is of another version of bdemo ({record.get('schema')})",
                 hint="stop that stack with its own bdemo, or choose another --state-dir",
             )
-        return dict(record["settings"])
+        return dict(record)
 
     def attached(self, settings: Settings, *, mqtt: MqttUser = "sensor", postgres: PostgresUser = "bdemo") -> Settings:
         """`settings` with the running stack's addresses and these users' credentials. Raises NoStack."""

@@ -6,8 +6,7 @@ import pytest
 
 from backend_demo.errors import UnknownName
 from backend_demo.settings import Settings
-from backend_demo.stack.embedded import with_needs
-from backend_demo.stack.services import SERVICES, service
+from backend_demo.stack.services import SERVICES, service, with_needs
 
 
 def test_a_service_comes_after_what_it_needs() -> None:
