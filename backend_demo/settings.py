@@ -81,6 +81,12 @@ class Settings(BaseSettings):
         le=10_000,
         description="Readings beyond the window that a late one may come behind and still be averaged from state.",
     )
+    aggregation_sensors: int = Field(
+        100_000,
+        ge=80,
+        description="Sensors whose last readings an aggregation keeps in memory, about 1 kB each; those idle for "
+        "longest are forgotten, and averaged by the database when they come back.",
+    )
     consumer_group_prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="Put before every Kafka consumer group id."
     )

@@ -28,11 +28,12 @@ class Unchanged(Enum):
     """It lies before what the window knows: its averages must be computed from the table (a repair)."""
 
 
-class Window(msgspec.Struct):
+class Window(msgspec.Struct, omit_defaults=True):
     """The newest readings of one sensor, in the order of their time; a function of the set of readings only.
 
     `times` and `values` are of one length, at most the aggregator's capacity. `truncated`: older readings existed and
-    were dropped, so the oldest entries lack the predecessors that their own averages would need.
+    were dropped, so the oldest entries lack the predecessors that their own averages would need. `horizon`: what was
+    dropped with an evicted window is not newer than this; only the table knows what is there.
     `offset`: the newest record of `processed-data` that is in here, -1 for none.
     """
 
@@ -40,14 +41,20 @@ class Window(msgspec.Struct):
     values: list[float] = []
     truncated: bool = False
     offset: int = -1
+    horizon: float = -1.0
 
-    def append(self, timestamp: float, value: float, *, window: int, capacity: int) -> float:
-        """Puts a reading that is newer than all others at the end; its average. Parameters as for `insert`."""
+    def append(self, timestamp: float, value: float, *, window: int, capacity: int) -> float | None:
+        """Puts a reading that is newer than all others at the end; its average. Parameters as for `insert`.
+
+        None: too few of those before it are known.
+        """
         values = self.values
         self.times.append(timestamp)
         values.append(value)
         if len(values) > capacity:
             self._cut()
+        if self.truncated and len(values) < window:
+            return None
         return average(values[-window:])
 
     def insert(
@@ -59,8 +66,11 @@ class Window(msgspec.Struct):
         """
         times, values = self.times, self.values
         size = len(times)
+        if timestamp <= self.horizon:
+            return Unchanged.TOO_OLD
         if not size or timestamp > times[-1]:
-            return [(timestamp, self.append(timestamp, value, window=window, capacity=capacity))]
+            newest = self.append(timestamp, value, window=window, capacity=capacity)
+            return Unchanged.TOO_OLD if newest is None else [(timestamp, newest)]
         at = bisect_left(times, timestamp)
         if at < size and times[at] == timestamp:
             return Unchanged.DUPLICATE if values[at] == value else Unchanged.CONFLICT

@@ -7,7 +7,8 @@ state, what is in the state was sent, and a replay skips what the state holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -17,9 +18,9 @@ from faust.types import TP
 from backend_demo import metrics
 from backend_demo.domain.average import Window
 from backend_demo.domain.steps import Average
-from backend_demo.domain.topics import AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER, PROCESSED_DATA
+from backend_demo.domain.topics import AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER, PARTITIONS, PROCESSED_DATA
 from backend_demo.errors import ServiceFailed
-from backend_demo.faust_batch.producer import BatchProducer
+from backend_demo.faust_batch.producer import BatchProducer, Message
 from backend_demo.faust_batch.transport import Batch
 from backend_demo.settings import Settings
 from backend_demo.stages import failpoints
@@ -30,17 +31,27 @@ log = structlog.get_logger(__name__)
 
 FLUSH_INTERVAL_S = 1.0
 
+#: Share of the sensors that is kept when there are too many.
+KEPT = 0.9
+
+#: Key of the record that holds the newest time in an evicted window of its partition; all other keys are sensors.
+HORIZON = b"horizon"
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Window).decode
 
 
 class State:
-    """The windows' durable copy on the compacted topic `aggregation-state`, and the batches that wait for it."""
+    """The windows' durable copy on the compacted topic `aggregation-state`, and the batches that wait for it.
 
-    def __init__(self, step: Average, producer: BatchProducer, bootstrap: str) -> None:
+    `sensors`: how many windows a partition may have.
+    """
+
+    def __init__(self, step: Average, producer: BatchProducer, bootstrap: str, *, sensors: int) -> None:
         self.step = step
         self._producer = producer
         self._bootstrap = bootstrap
+        self._sensors = sensors
         self._held: list[Batch] = []
         #: Held while windows are ahead of their durable output: no copy may be taken then.
         self.applying = asyncio.Lock()
@@ -56,20 +67,28 @@ class State:
             async with self.applying:
                 held, self._held = self._held, []
                 messages = {
-                    (AGGREGATION_STATE, partition): [
-                        (b"%d" % sensor, _encode(self.step.windows[partition][sensor])) for sensor in sensors
-                    ]
-                    for partition, sensors in self.step.changed.items()
-                    if sensors
+                    (AGGREGATION_STATE, partition): self._changes(partition) for partition in list(self.step.windows)
                 }
-                for sensors in self.step.changed.values():
-                    sensors.clear()
+                messages = {target: found for target, found in messages.items() if found}
             if messages:
                 failpoints.hit("aggregation-before-state")
                 await self._producer.send(messages)
                 failpoints.hit("aggregation-after-state")
             for batch in held:
                 batch.ack()
+
+    def _changes(self, partition: int) -> list[Message]:
+        """What has changed since the last time; too many windows become fewer."""
+        step, evicted = self.step, dict[int, int]()
+        if len(step.windows[partition]) > self._sensors:
+            evicted = step.evict(partition, int(self._sensors * KEPT))
+        windows, changed = step.windows[partition], step.changed[partition]
+        messages: list[Message] = [(b"%d" % sensor, _encode(windows[sensor])) for sensor in changed]
+        changed.clear()
+        if evicted:
+            messages.append((HORIZON, b"%r" % step.horizons[partition]))
+            messages += [(b"%d" % sensor, None, [("offset", b"%d" % offset)]) for sensor, offset in evicted.items()]
+        return messages
 
     async def flush_regularly(self) -> None:
         while True:
@@ -80,25 +99,28 @@ class State:
 
     async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
         """Loads the windows. Raises ServiceFailed when the input was made anew."""
-        windows = await self._load([tp.partition for tp in partitions])
+        loaded = await self._load([tp.partition for tp in partitions])
         for tp, (_, end) in partitions.items():
-            newest = max((window.offset for window in windows[tp.partition].values()), default=-1)
+            newest = max((window.offset for window in loaded[tp.partition].windows.values()), default=-1)
             if newest >= end:
                 raise ServiceFailed(
                     f"{tp.topic} partition {tp.partition} ends at {end}, but {newest} was averaged: it was made anew",
                     hint="begin anew with: bdemo down --wipe",
                 )
-        self.step.restore(windows)
+        self.step.restore(
+            {partition: found.windows for partition, found in loaded.items()},
+            {partition: found.horizon for partition, found in loaded.items() if found.horizon is not None},
+        )
         return {}
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
         """Flushes; another aggregation may own these windows from now on."""
         await self.flush()
 
-    async def _load(self, partitions: list[int]) -> dict[int, dict[int, Window]]:
-        windows: dict[int, dict[int, Window]] = {partition: {} for partition in partitions}
+    async def _load(self, partitions: list[int]) -> dict[int, PartitionState]:
+        loaded = {partition: PartitionState() for partition in partitions}
         if not partitions:
-            return windows
+            return loaded
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap.split(","), enable_auto_commit=False, auto_offset_reset="earliest"
         )
@@ -111,17 +133,41 @@ class State:
             while any([await consumer.position(target) < ends[target] for target in targets]):
                 for target, records in (await consumer.getmany(timeout_ms=1000)).items():
                     for record in records:
-                        keep_newer(windows[target.partition], int(record.key), _decode(record.value))
+                        loaded[target.partition].read(record.key, record.value, record.headers)
         finally:
             await consumer.stop()
-        return windows
+        return loaded
 
 
-def keep_newer(windows: dict[int, Window], sensor: int, window: Window) -> None:
-    """Takes what was read, but for the late words of an aggregation that had lost the partition and not noticed."""
-    known = windows.get(sensor)
-    if known is None or known.offset <= window.offset:
-        windows[sensor] = window
+@dataclass
+class PartitionState:
+    """What a partition of `aggregation-state` says.
+
+    Of each sensor the newest counts, not the last: an aggregation that had lost the partition and not noticed may have
+    written late.
+    """
+
+    windows: dict[int, Window] = field(default_factory=dict)
+    horizon: float | None = None
+    """The newest time in an evicted window."""
+    _evicted: dict[int, int] = field(default_factory=dict)
+
+    def read(self, key: bytes, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
+        """The next record."""
+        if key == HORIZON:
+            self.horizon = max(float(value or -1.0), self.horizon or -1.0)
+            return
+        sensor = int(key)
+        known = self.windows.get(sensor)
+        if value is None:
+            offset = int(dict(headers)["offset"])
+            self._evicted[sensor] = max(offset, self._evicted.get(sensor, -1))
+            if known is not None and known.offset <= offset:
+                del self.windows[sensor]
+        else:
+            window = _decode(value)
+            if window.offset > self._evicted.get(sensor, -1) and (known is None or known.offset <= window.offset):
+                self.windows[sensor] = window
 
 
 async def run(batches: Source, sink: Sink, state: State) -> None:
@@ -152,7 +198,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         produces=(AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER),
         niceness=2,
     )
-    state = State(step, worker.producer, settings.kafka_bootstrap)
+    sensors = settings.aggregation_sensors // PARTITIONS
+    state = State(step, worker.producer, settings.kafka_bootstrap, sensors=sensors)
     worker.listener = state
     sink = KafkaSink(worker.producer, "aggregation", AGGREGATED_DATA)
     await worker.run(lambda batches: run(batches, sink, state), stop)

@@ -135,15 +135,26 @@ def test_loading_refuses_what_is_no_aggregate() -> None:
 arrivals = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 14), st.integers(0, 9)), min_size=8, max_size=40)
 
 
-@given(arrivals, st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=8))
+@given(
+    arrivals,
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=8),
+    st.sets(st.integers(0, 39)),
+)
 @settings(max_examples=600)
 def test_averages_are_exact_however_the_two_topics_interleave(
-    readings: list[tuple[int, int, int]], polls: list[tuple[int, int]]
+    readings: list[tuple[int, int, int]], polls: list[tuple[int, int]], evictions: set[int]
 ) -> None:
-    """The loader may have read `aggregated-data` further than `processed-data`, or the other way round."""
+    """The loader may have read `aggregated-data` further than `processed-data`, or the other way round.
+
+    After the records in `evictions`, the sensor that has been idle for longer is evicted.
+    """
     processed = [reading(i, sensor, float(time), float(value)) for i, (sensor, time, value) in enumerate(readings)]
     aggregate = Average(window=3, lateness=2)
-    produced = aggregate({0: processed}).produced[0]
+    produced = []
+    for i, record in enumerate(processed):
+        produced += aggregate({0: [record]}).produced[0]
+        if i in evictions:
+            aggregate.evict(0, 1)
     aggregated = [Rec(i, key, value) for i, (key, value) in enumerate(produced)]
     temperature: dict[tuple[int, float], float] = {}
     averages: dict[tuple[int, float], float] = {}
