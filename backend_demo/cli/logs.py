@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -31,14 +32,15 @@ def logs(
       $ bdemo logs
       $ bdemo logs loader gateway -f
       $ bdemo logs kafka -n 500
+      $ bdemo logs processing-2
     """
     from rich.console import Console
     from rich.text import Text
 
     from backend_demo.stack.open import stack_in
-    from backend_demo.stack.services import SERVICES
 
-    color = dict(zip(SERVICES, itertools.cycle(COLORS), strict=False))
+    colors = itertools.cycle(COLORS)
+    color: dict[str, str] = defaultdict(lambda: next(colors))
     console = Console(highlight=False, soft_wrap=True)
     for line in stack_in(options.state_directory(state_dir)).logs(services or [], lines=lines, follow=follow):
         if output is options.Output.json:
@@ -47,4 +49,4 @@ def logs(
             sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
             sys.stdout.flush()
         else:
-            console.print(Text.assemble((f"{line.service:12}", color[line.service]), line.text), soft_wrap=True)
+            console.print(Text.assemble((f"{line.service:14}", color[line.service]), line.text), soft_wrap=True)

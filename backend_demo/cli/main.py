@@ -13,7 +13,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from backend_demo import __version__
-from backend_demo.cli import bench, demo, down, env, logs, migrate, query, run, simulate, status, tail, up, verify
+from backend_demo.cli import (
+    bench,
+    demo,
+    down,
+    env,
+    logs,
+    migrate,
+    query,
+    run,
+    scale,
+    simulate,
+    status,
+    tail,
+    up,
+    verify,
+)
 from backend_demo.errors import BdemoError, ResourceInUse
 
 app = typer.Typer(
@@ -46,6 +61,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("status")(status.status)
+app.command("scale")(scale.scale)
 app.command("logs")(logs.logs)
 app.command("simulate")(simulate.simulate)
 app.add_typer(tail.app, name="tail")

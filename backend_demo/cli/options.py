@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backend_demo.errors import UsageError
+
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
     from backend_demo.stack.state import MqttUser
 
+
+def _folder(text: str) -> Path:
+    """A directory that is named: the empty name would mean the working directory."""
+    if not text:
+        raise typer.BadParameter("the name of a directory is empty")
+    return Path(text)
+
+
 StateDir = Annotated[
     Path | None,
-    typer.Option("--state-dir", help="The stack's directory.  [env: BDEMO_STATE_DIR]", show_default=False),
+    typer.Option(
+        "--state-dir",
+        help="The stack's directory.  [env: BDEMO_STATE_DIR]",
+        show_default=False,
+        parser=_folder,
+        metavar="PATH",
+    ),
 ]
 
 
@@ -24,6 +42,13 @@ class Output(StrEnum):
 
     table = "table"
     json = "json"
+
+
+class StackKind(StrEnum):
+    """The two stacks."""
+
+    embedded = "embedded"
+    compose = "compose"
 
 
 OutputFormat = Annotated[Output, typer.Option("--output", "-o", help="How the result is printed.")]
@@ -41,6 +66,21 @@ def state_directory(state_dir: Path | None) -> Path:
     from backend_demo import places
 
     return state_dir or places.quick_state_dir() or settings().state_dir
+
+
+def copies(words: Iterable[str]) -> dict[str, int]:
+    """`processing=3` and the like, as service and number of copies. Raises UsageError."""
+    found: dict[str, int] = {}
+    for word in words:
+        service, equals, count = word.partition("=")
+        if not service or not equals:
+            raise UsageError(f"{word!r} names no number of copies", hint="write it as SERVICE=COPIES: processing=3")
+        if not re.fullmatch(r"-?[0-9]{1,9}", count, re.ASCII):
+            raise UsageError(f"{word}: {count!r} is no number of copies", hint=f"write it as {service}=3")
+        if service in found:
+            raise UsageError(f"{service} is scaled twice", hint="give each service one number of copies")
+        found[service] = int(count)
+    return found
 
 
 def same_stack(state_dir: Path | None) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backend_demo.stack.base import ServiceStatus
-from backend_demo.stack.services import SERVICES
+from backend_demo.stack.services import services_of
 
 #: Without a terminal, a detail that changes all the time (bytes fetched) is a line so often.
 LINE_EVERY_S = 5.0
@@ -70,7 +70,7 @@ class Progress:
         if status.state != state or now - said_at >= LINE_EVERY_S:
             self._said[status.name] = (status.state, now)
             seconds = f"{now:6.1f} s" if status.state == "ready" else " " * 8
-            self._console.print(f"{status.name:12} {status.state:9} {seconds}  {status.detail}".rstrip(), style=None)
+            self._console.print(f"{status.name:14} {status.state:9} {seconds}  {status.detail}".rstrip(), style=None)
 
     def _table(self) -> RenderableType:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -78,7 +78,7 @@ class Progress:
             table.add_column(column, no_wrap=True)
         table.add_column("seconds", justify="right")
         with self._lock:
-            shown = [name for name in SERVICES if name in self._newest] or ["kafka"]
+            shown = sorted(self._newest, key=_place) or ["kafka"]
             now = time.monotonic() - self._begin
             for name in shown:
                 status = self._newest.get(name, ServiceStatus(name, "starting"))
@@ -88,3 +88,10 @@ class Progress:
                 state = Text(status.state, STYLES.get(status.state, ""))
                 table.add_row(mark, name, state, Text(status.detail, "dim"), seconds)
         return table
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Where a service stands in the table: in the order of all services, its copies behind it."""
+    known = list(services_of("compose"))
+    service = next((each for each in known if name == each or name.startswith(f"{each}-")), None)
+    return (known.index(service) if service else len(known), name)

@@ -20,7 +20,7 @@ OURS = ("bridge", "collection", "processing", "aggregation", "loader", "gateway"
 
 
 def run(
-    service: Annotated[str, typer.Argument(help=f"One of: {', '.join(OURS)}.")],
+    service: Annotated[str, typer.Argument(help=f"One of: {', '.join(OURS)}; or a copy: processing-2.")],
     state_dir: options.StateDir = None,
     standalone: Annotated[
         bool,
@@ -32,7 +32,8 @@ def run(
 ) -> None:
     """Run one service here, in the foreground, to debug it.
 
-    Breakpoints work, Ctrl-C ends it cleanly. It takes the place of its supervised copy, which comes back afterwards.
+    Breakpoints work, Ctrl-C ends it cleanly. It takes the place of the (first) supervised copy, which comes back
+    afterwards.
 
     \b
     Examples:
@@ -40,35 +41,64 @@ def run(
       $ bdemo run loader --pdb
       $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 bdemo run collection --standalone
     """
-    if service not in OURS:
-        raise UnknownName("service of ours", service, OURS)
+    from backend_demo.stack.services import copy_name
+
+    name, number = _service(service)
     if standalone and supervised:
         raise UsageError("--standalone and --supervised exclude each other")
-    if port and service != "gateway":
-        raise UsageError(f"{service} listens on no --port", hint="leave it out: it is the gateway's")
+    if standalone and number > 1:
+        raise UsageError(
+            "without a stack, a copy is like any other",
+            hint=f"give it a port of its own: BDEMO_{name.upper()}_STATS_PORT=... bdemo run {name} --standalone",
+        )
+    if port and name != "gateway":
+        raise UsageError(f"{name} listens on no --port", hint="leave it out: it is the gateway's")
     flags = {"gateway_port": port, "state_dir": state_dir}
     settings = options.settings(**flags)
     if not standalone:
-        settings = _attached(settings, service, port)
+        settings = _attached(settings, name, number, port)
     with contextlib.ExitStack() as cleanup:
         if not standalone and not supervised:
-            cleanup.enter_context(_in_place_of_the_supervised(settings, service))
+            cleanup.enter_context(_in_place_of_the_supervised(settings, name, number))
         if not standalone:
-            cleanup.enter_context(_slot(settings, service))
-        code = _run_here(settings, service, cleanup, debug=not supervised, pdb=pdb)
+            cleanup.enter_context(_slot(settings, copy_name(name, number)))
+        code = _run_here(settings, name, cleanup, debug=not supervised, pdb=pdb)
     raise typer.Exit(code)
 
 
-def _attached(settings: Settings, service: str, port: int | None) -> Settings:
-    """The settings of the running stack, as this service uses them."""
+def _service(name: str) -> tuple[str, int]:
+    """The service and the number of its copy. Raises UnknownName."""
+    from backend_demo.stack.services import copy_of
+
+    with contextlib.suppress(UnknownName):
+        service, number = copy_of(name)
+        if service.ours:
+            return service.name, number
+    raise UnknownName("service of ours", name, OURS)
+
+
+def _attached(settings: Settings, service: str, number: int, port: int | None) -> Settings:
+    """The settings of the running stack, as this copy of the service uses them. Raises PortInUse, UnknownName."""
+    from backend_demo.stack.services import chosen, copy_name, stats_port
     from backend_demo.stack.state import StateDirectory
 
-    attached = StateDirectory(settings.state_dir).attached(
+    state = StateDirectory(settings.state_dir)
+    attached = state.attached(
         settings,
         mqtt="bridge" if service == "bridge" else "sensor",
         postgres="bdemo_reader" if service == "gateway" else "bdemo",
     )
-    changes = {"instance": attached.instance or "0", **({"gateway_port": port} if port else {})}
+    if port and port != attached.gateway_port:  # before the supervised copy is stopped
+        from backend_demo.stack import ports
+
+        ports.check_port(port, service, hint="stop it, or choose another --port")
+    if number == 1:
+        # a static member of its group: it comes back after a kill without a rebalance
+        changes = {"instance": attached.instance or "0", **({"gateway_port": port} if port else {})}
+    else:
+        # not a static one: when it is scaled away, its partitions are read on at once
+        name = chosen(copy_name(service, number), state.wanted())[0]
+        changes = {"instance": "", f"{service}_stats_port": stats_port(name, attached.model_dump())}
     return attached.model_copy(update=changes)
 
 
@@ -80,17 +110,24 @@ def _slot(settings: Settings, service: str) -> contextlib.AbstractContextManager
 
 
 @contextlib.contextmanager
-def _in_place_of_the_supervised(settings: Settings, service: str) -> Iterator[None]:
+def _in_place_of_the_supervised(settings: Settings, service: str, number: int) -> Iterator[None]:
     from backend_demo.stack.open import open_stack
+    from backend_demo.stack.services import copy_name
+    from backend_demo.stack.state import StateDirectory
 
-    stack = open_stack(settings)
-    stack.stop(service)
-    say(f"[bold]{service}[/] runs here, in place of its supervised copy; Ctrl-C ends it")
+    name = copy_name(service, number)
+    if service not in StateDirectory(settings.state_dir).wanted():
+        say(f"[bold]{name}[/] runs here, as the stack runs without it; Ctrl-C ends it")
+        yield
+        return
+    stack, one = open_stack(settings), f"{service}-{number}"
+    stack.stop(one)
+    say(f"[bold]{name}[/] runs here, in place of its supervised copy; Ctrl-C ends it")
     try:
         yield
     finally:
-        say(f"starting the supervised [bold]{service}[/] again")
-        stack.start(service)
+        say(f"starting the supervised [bold]{name}[/] again")
+        stack.start(one)
 
 
 def _run_here(settings: Settings, service: str, cleanup: contextlib.ExitStack, *, debug: bool, pdb: bool) -> int:

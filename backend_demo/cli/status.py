@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 SCHEMA = "bdemo.status/1"
 
-COLORS = {"ready": "green", "failed": "red", "unhealthy": "red", "starting": "yellow", "stopped": "bright_black"}
+COLORS = {
+    "ready": "green",
+    "failed": "red",
+    "unhealthy": "red",
+    "starting": "yellow",
+    "stopped": "red",
+    "off": "bright_black",
+}
 
 
 def status(
@@ -24,7 +31,7 @@ def status(
 ) -> None:
     """Show services, their health, and addresses.
 
-    Exit code 5: something is not healthy.
+    Exit code 5: something is not healthy. A service that is off was left out, and nothing is wrong with it.
 
     \b
     Examples:
@@ -39,7 +46,7 @@ def status(
     state = StateDirectory(options.state_directory(state_dir))
     services = stack_in(state.path).status()
     saved = state.saved()
-    healthy = all(service.state == "ready" for service in services)
+    healthy = all(service.state in ("ready", "off") for service in services)
     if output is options.Output.json:
         fields = ("name", "state", "pid", "uptime_s", "rss_bytes", "restarts", "error")
         show_json(

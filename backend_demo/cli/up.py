@@ -17,6 +17,17 @@ def up(
     services: Annotated[
         list[str] | None, typer.Argument(metavar="SERVICE", help="Only these, and what they need.")
     ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="SERVICE", help="Leave this one out; repeatable.")
+    ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option("--scale", metavar="SERVICE=COPIES", help="Run so many copies of it; repeatable."),
+    ] = None,
+    stack: Annotated[
+        options.StackKind | None,
+        typer.Option("--stack", help="Child processes, or containers.  [env: BDEMO_STACK]", show_default=False),
+    ] = None,
     state_dir: options.StateDir = None,
     port_offset: Annotated[
         int | None, typer.Option("--port-offset", min=0, max=50000, help="Add this to every port.", show_default=False)
@@ -27,11 +38,13 @@ def up(
 
     Returns when a reading can pass through all of it.
 
-    Run again, it says what runs and mends what does not.
+    Run again, it says what runs, mends what does not, and keeps the copies. It stops nothing that is left out.
 
     \b
     Examples:
       $ bdemo up
+      $ bdemo up kafka postgres
+      $ bdemo up --without gateway --scale processing=3
       $ bdemo up --any-port
       $ bdemo up --state-dir /tmp/second --port-offset 10000
     """
@@ -39,9 +52,10 @@ def up(
     from backend_demo.cli.progress import Progress
     from backend_demo.stack.open import open_stack
 
-    settings = options.settings(state_dir=state_dir, port_offset=port_offset)
+    copies = options.copies(scale or [])
+    settings = options.settings(state_dir=state_dir, port_offset=port_offset, stack=stack)
     with Progress() as progress:
-        open_stack(settings, any_port=any_port).up(services or [], progress.report)
+        open_stack(settings, any_port=any_port).up(services or [], progress.report, without=without or [], scale=copies)
     if not progress.changed and (any_port or port_offset is not None):
         say("[yellow]its ports stay as they are[/]; for others: bdemo down, then bdemo up again")
     _show_addresses(options.attached(settings.state_dir), state_dir, mended=progress.changed)
@@ -49,17 +63,20 @@ def up(
 
 def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool) -> None:
     from backend_demo.cli.output import say, show_table
+    from backend_demo.stack.services import SERVICES
+    from backend_demo.stack.state import StateDirectory
 
     say("[green]the stack is up[/]" if mended else "[green]all of it was running already[/]")
-    show_table(
-        ("address", "of"),
-        (
-            (settings.gateway_url, "REST gateway; its documentation is at /docs"),
-            (f"{settings.mqtt_host}:{settings.mqtt_port}", "MQTT broker"),
-            (settings.kafka_bootstrap, "Kafka"),
-            (f"127.0.0.1:{settings.postgres_port}", "PostgreSQL, database temperature"),
-        ),
+    running = StateDirectory(settings.state_dir).wanted()
+    rows = (
+        ("gateway", settings.gateway_url, "REST gateway; its documentation is at /docs"),
+        ("mqtt", f"{settings.mqtt_host}:{settings.mqtt_port}", "MQTT broker"),
+        ("kafka", settings.kafka_bootstrap, "Kafka"),
+        ("postgres", f"127.0.0.1:{settings.postgres_port}", "PostgreSQL, database temperature"),
     )
+    show_table(("address", "of"), [(address, what) for service, address, what in rows if service in running])
+    if not running.keys() >= SERVICES.keys():  # what follows needs all of it
+        return
     here = options.same_stack(state_dir)
     say("Try:")
     for command, purpose in (

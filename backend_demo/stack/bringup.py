@@ -12,7 +12,7 @@ from typing import TypeVar
 from backend_demo.errors import ServiceFailed, TimedOut
 from backend_demo.stack import logfiles, probes
 from backend_demo.stack.base import Report, ServiceStatus
-from backend_demo.stack.services import SERVICES
+from backend_demo.stack.services import copy_of
 from backend_demo.stack.state import StateDirectory
 from backend_demo.stack.supervisor import ProcessState, Supervisor
 
@@ -72,12 +72,12 @@ class Waiting:
 
 
 class BringUp:
-    """Brings services that have been started to readiness; says what each is at."""
+    """Brings services to readiness; says what each is at. `started`: those of them that did not run before."""
 
-    def __init__(self, waiting: Waiting, report: Report, *, new: bool) -> None:
+    def __init__(self, waiting: Waiting, report: Report, started: Collection[str]) -> None:
         self._waiting = waiting
         self._report = report
-        self._new = new
+        self._started = started
         self._ready: dict[str, threading.Event] = {}
 
     def run(self, services: Collection[str]) -> None:
@@ -86,18 +86,18 @@ class BringUp:
         at_once({name: partial(self._bring_up, name) for name in services}, self._waiting.stop)
 
     def _bring_up(self, name: str) -> None:
-        if not self._new and self._waiting.is_ready(name):
+        if name not in self._started and self._waiting.is_ready(name):
             self._report(ServiceStatus(name, "ready", detail="was running"))
             self._ready[name].set()
             return
-        for need in SERVICES[name].needs:
+        for need in copy_of(name)[0].needs:
             if not self._ready[need].is_set():
                 self._report(ServiceStatus(name, "waiting", detail=f"waits for {need}"))
             while not self._ready[need].wait(POLL_S):
                 if self._waiting.stop.is_set():
                     raise Stopped
         self._report(ServiceStatus(name, "starting"))
-        if not self._new:
+        if name not in self._started:
             self._restart_if_hung(name)
         self._provision(name)
         self._waiting.until_ready(name)

@@ -8,17 +8,27 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend_demo.errors import ConfigurationInvalid, NoStack, ServiceFailed, TimedOut
+from backend_demo.errors import ConfigurationInvalid, NoStack, ServiceFailed, TimedOut, UnknownName
 from backend_demo.stack import bringup, logfiles, probes
-from backend_demo.stack.base import LogLine, Report, ServiceStatus, State
+from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus, State
 from backend_demo.stack.bringup import BringUp, Stopped, Waiting, at_once
 from backend_demo.stack.memory import resident_bytes
-from backend_demo.stack.services import SERVICES, service, with_needs
+from backend_demo.stack.services import (
+    SERVICES,
+    all_copies,
+    check_copies,
+    chosen,
+    copy_names,
+    copy_of,
+    most_copies,
+    with_needs,
+)
 from backend_demo.stack.state import CONTENTS, StateDirectory
 from backend_demo.stack.supervisor import ProcessInfo, Program, Supervisor
 
@@ -40,24 +50,50 @@ class EmbeddedStack:
 
     # -- up
 
-    def up(self, services: Collection[str], report: Report) -> None:
+    def up(
+        self,
+        services: Collection[str],
+        report: Report,
+        *,
+        without: Collection[str] = (),
+        scale: Mapping[str, int] = NO_CHANGE,
+    ) -> None:
         """As `Stack.up`. Interrupted while it starts a new stack, it stops what it started.
 
         A stack of which a service failed is left running: `status` and `logs` show why, and another `up` mends it.
         """
-        wanted = with_needs(services)
+        names = with_needs(services, without=without)
+        check_copies(scale, among=names)
         self.state.create()
         with self.state.lock("stack", wait_s=LOCK_WAIT_S):
             new = not self.supervisor.runs()
+            copies = self._copies(names, scale)
             try:
                 if new:
-                    self._launch(wanted, report)
-                self._bring_up(wanted, report, new=new)
+                    self._launch(all_copies(copies), report)
+                self._bring_up(copies, report)
             except BaseException as problem:
                 if new and not isinstance(problem, ServiceFailed | TimedOut) and self._stop_all():
-                    for name in wanted:
+                    for name in all_copies(copies):
                         report(ServiceStatus(name, "stopped"))
                 raise
+
+    def scale(self, copies: Mapping[str, int], report: Report) -> None:
+        """As `Stack.scale`."""
+        check_copies(copies)
+        if not self.state.secrets_file.exists():  # nor any lock in a folder that is not ours
+            raise NoStack(self.state.path)
+        with self.state.lock("stack", wait_s=LOCK_WAIT_S):
+            if not self.supervisor.runs():
+                raise NoStack(self.state.path)
+            self._bring_up(self._copies(with_needs(copies), copies), report)
+
+    def _copies(self, names: Collection[str], scale: Mapping[str, int]) -> dict[str, int]:
+        """How many copies of these services there are to be: as `scale` says, else as before, else one."""
+        before: Mapping[str, int] = {}
+        with contextlib.suppress(NoStack, ConfigurationInvalid):
+            before = self.state.wanted()
+        return {name: scale.get(name, before.get(name, 1)) for name in names}
 
     def _launch(self, wanted: Collection[str], report: Report) -> None:
         """Starts a supervisor that knows every program and runs none yet."""
@@ -100,23 +136,44 @@ class EmbeddedStack:
             },
             stop,
         )
-        ours = [name for name, service in SERVICES.items() if service.ours]
+        # copies that there may be later are known from the start; supervisord runs none of its own accord
+        ours = all_copies({name: most_copies(entry) for name, entry in SERVICES.items() if entry.ours})
         return [*servers.values(), kafka.cache_program(), *(_program(name, self.state.path) for name in ours)]
 
-    def _bring_up(self, wanted: Collection[str], report: Report, *, new: bool) -> None:
-        """Starts what does not run, all at once: each waits by itself for what it needs."""
+    def _bring_up(self, copies: Mapping[str, int], report: Report) -> None:
+        """Starts what does not run, all at once: each waits by itself for what it needs. Ends copies beyond those."""
         from backend_demo.stack import ports
         from backend_demo.stack.servers import kafka
 
+        wanted = all_copies(copies)
         processes = self.supervisor.processes()
-        missing = [name for name in wanted if processes[name].pid is None]
+        # `bdemo run` may be in the place of a supervised copy
+        missing = [name for name in wanted if processes[name].pid is None and not self.state.is_locked(name)]
         ports.check_free(self.state.saved(), missing)
+        self.state.want(copies)
+        self._end_surplus(copies, processes, report)
         for name in missing:
             self.supervisor.start(processes[name])
         deadline = time.monotonic() + float(self.state.saved()["up_timeout_s"])
-        BringUp(Waiting(self.state, self.supervisor, deadline), report, new=new).run(wanted)
+        BringUp(Waiting(self.state, self.supervisor, deadline), report, missing).run(wanted)
         if not kafka.start_up_cache().exists():
             self.supervisor.start(processes[kafka.CACHE])
+
+    def _end_surplus(self, copies: Mapping[str, int], processes: Mapping[str, ProcessInfo], report: Report) -> None:
+        """Ends copies that are no longer wanted; each leaves its consumer group, and the others take over at once."""
+
+        def end(name: str) -> None:
+            self.supervisor.stop(processes[name])
+            report(ServiceStatus(name, "stopped"))
+
+        surplus = [
+            name
+            for entry, count in copies.items()
+            for name in copy_names(entry, most_copies(SERVICES[entry]))[count:]
+            if processes[name].state != "STOPPED"
+        ]
+        if surplus:
+            at_once({name: partial(end, name) for name in surplus}, threading.Event())
 
     # -- down
 
@@ -152,7 +209,7 @@ class EmbeddedStack:
         processes.end([hung] if hung else [], grace_s=0.0)
         children = processes.children_of(self.supervisor.url)
         data = self.state.path / "postgres" / "data"
-        ours = [process for name, process in children if name in SERVICES and SERVICES[name].ours]
+        ours = [process for name, process in children if _is_ours(name)]
         databases = [process for name, process in children if name == "postgres"]
         others = [process for _, process in children if process not in (*ours, *databases)]
         processes.end(ours)
@@ -186,13 +243,18 @@ class EmbeddedStack:
         if not self.supervisor.runs():
             return self._unsupervised()
         infos, restarts = self.supervisor.processes(), self.supervisor.restarts()
+        wanted = self.state.wanted()
+        running = {name for name, info in infos.items() if info.state != "STOPPED"}
+        names = _shown(wanted, running)
 
         def look(name: str) -> ServiceStatus:
+            if name not in running and copy_of(name)[0].name not in wanted:
+                return ServiceStatus(name, "off")
             ready = infos[name].pid is not None and probes.is_ready(name, addresses, self.state)
             return self._status(infos[name], ready, restarts[name])
 
-        with ThreadPoolExecutor(len(SERVICES)) as pool:
-            return list(pool.map(look, SERVICES))
+        with ThreadPoolExecutor(len(names)) as pool:
+            return list(pool.map(look, names))
 
     def _status(self, info: ProcessInfo, ready: bool, restarts: int) -> ServiceStatus:
         state = _state(info, ready)
@@ -218,12 +280,13 @@ class EmbeddedStack:
         error = "the stack is going down" if down else "the supervisor was killed; mend it with: bdemo up"
         return [
             ServiceStatus(name, "unhealthy" if name in pids else "stopped", pid=pids.get(name), error=error)
-            for name in SERVICES
+            for name in _shown(self.state.wanted(), pids)
         ]
 
     def logs(self, services: Collection[str], *, lines: int, follow: bool) -> Iterator[LogLine]:
         """As `Stack.logs`. Raises UnknownName; NoStack when there has never been a stack."""
-        names = [service(name).name for name in services] or list(SERVICES)
+        most = {name: most_copies(entry) for name, entry in SERVICES.items()}
+        names = [copy for name in services or SERVICES for copy in chosen(name, most)]
         if not self.state.logs.is_dir():
             raise NoStack(self.state.path)
         files = {name: self.state.log_of(name) for name in names}
@@ -233,21 +296,43 @@ class EmbeddedStack:
 
     # -- one service
 
-    def stop(self, service_name: str) -> None:
+    def stop(self, service: str) -> None:
         """As `Stack.stop`."""
-        self.supervisor.stop(self._process(service_name))
+        processes = self._processes(service)
+        at_once({each.name: partial(self.supervisor.stop, each) for each in processes}, threading.Event())
 
-    def start(self, service_name: str) -> None:
+    def start(self, service: str) -> None:
         """As `Stack.start`."""
-        process = self._process(service_name)
-        self.supervisor.start(process)
-        Waiting(self.state, self.supervisor, time.monotonic() + bringup.PATIENCE_S).until_ready(service_name)
+        processes = self._processes(service)
+        for each in processes:
+            self.supervisor.start(each)
+        waiting = Waiting(self.state, self.supervisor, time.monotonic() + bringup.PATIENCE_S)
+        at_once({each.name: partial(waiting.until_ready, each.name) for each in processes}, waiting.stop)
 
-    def _process(self, name: str) -> ProcessInfo:
-        known = service(name).name
+    def _processes(self, service: str) -> list[ProcessInfo]:
+        """The copies that a name means."""
+        copy_of(service)
         if not self.supervisor.runs():
             raise NoStack(self.state.path)
-        return self.supervisor.processes()[known]
+        infos = self.supervisor.processes()
+        return [infos[name] for name in chosen(service, self.state.wanted())]
+
+
+def _shown(wanted: Mapping[str, int], running: Container[str]) -> list[str]:
+    """The copies that are to run or do, and the first one of every service."""
+    return [
+        name
+        for entry in SERVICES.values()
+        for number, name in enumerate(copy_names(entry.name, most_copies(entry)), 1)
+        if number <= wanted.get(entry.name, 1) or name in running
+    ]
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a program of supervisord is a service of ours."""
+    with contextlib.suppress(UnknownName):
+        return copy_of(name)[0].ours
+    return False
 
 
 def _program(name: str, state_dir: Path) -> Program:

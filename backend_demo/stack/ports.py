@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from backend_demo.errors import ConfigurationInvalid, PortInUse
 from backend_demo.settings import Settings
-from backend_demo.stack.services import SERVICES
+from backend_demo.stack.services import SERVICES, STATS_PORT_STEP, copy_of, most_copies
 
 HOST = "127.0.0.1"
 
@@ -32,14 +33,31 @@ def shifted(settings: Settings) -> Settings:
 
 
 def free(settings: Settings) -> Settings:
-    """`settings` with ports that nobody listens on."""
+    """`settings` with ports that nobody listens on, nor on those of copies to come."""
     with contextlib.ExitStack() as held:  # all are held until the last is chosen, so that none is chosen twice
-        ports = {}
-        for name in OWNERS:
-            listener = held.enter_context(socket.socket())
-            listener.bind((HOST, 0))
-            ports[name] = int(listener.getsockname()[1])
+        ports = {
+            name: next(port for port in _candidates() if _hold(port, service, held)) for name, service in OWNERS.items()
+        }
     return addressed(settings, ports)
+
+
+def _candidates() -> Iterator[int]:
+    """Ports below those of outgoing connections (Linux: 32768 up), any of which one could take at any time."""
+    while True:
+        yield random.randrange(10_000, 30_000)
+
+
+def _hold(port: int, service: str, held: contextlib.ExitStack) -> bool:
+    """Binds the port and those of all copies that there may be, or none."""
+    with contextlib.ExitStack() as these:
+        for number in range(most_copies(SERVICES[service])):
+            listener = these.enter_context(socket.socket())
+            try:
+                listener.bind((HOST, port + STATS_PORT_STEP * number))
+            except OSError:
+                return False
+        held.push(these.pop_all())
+    return True
 
 
 def addressed(settings: Settings, ports: dict[str, int]) -> Settings:
@@ -57,11 +75,20 @@ def addressed(settings: Settings, ports: dict[str, int]) -> Settings:
     )
 
 
-def check_free(settings: Mapping[str, Any], services: Collection[str]) -> None:
-    """Raises PortInUse, with who listens there, when a port of one of `services` is taken."""
-    for name, service in OWNERS.items():
-        if service in services and not _is_free(port := int(settings[name])):
-            raise PortInUse(port, service, _listener(port))
+def check_free(settings: Mapping[str, Any], services: Iterable[str]) -> None:
+    """Raises PortInUse, with who listens there, when a port of one of `services`, or copies of them, is taken."""
+    for name in services:
+        entry, number = copy_of(name)
+        for setting in entry.ports:
+            check_port(int(settings[setting]) + STATS_PORT_STEP * (number - 1), name)
+
+
+def check_port(port: int, service: str, *, hint: str = "stop it, or run: bdemo up --any-port") -> None:
+    """Raises PortInUse, with who listens there, when it is taken; ConfigurationInvalid when there is no such port."""
+    if port > 65535:
+        raise ConfigurationInvalid(f"{service} would listen on {port}", hint="choose fewer copies or lower ports")
+    if not _is_free(port):
+        raise PortInUse(port, service, _listener(port), hint=hint)
 
 
 def _is_free(port: int) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
+from backend_demo.stack.services import copy_of, stats_port
 from backend_demo.stack.state import StateDirectory
 
 LIMIT_S = 2.0
@@ -21,7 +22,7 @@ Addresses = Mapping[str, Any]
 
 
 def is_ready(service: str, addresses: Addresses, state: StateDirectory) -> bool:
-    """Whether a service of the stack can do its work."""
+    """Whether a service of the stack, or a copy of one, can do its work."""
     try:
         return _PROBES.get(service, _ours)(service, addresses, state)
     except (OSError, TimeoutError, http.client.HTTPException, ValueError, EOFError):
@@ -89,8 +90,8 @@ def _gateway(service: str, addresses: Addresses, state: StateDirectory) -> bool:
 
 def _ours(service: str, addresses: Addresses, state: StateDirectory) -> bool:
     """The gauge by which a service says that it can work: its session exists, its partitions are assigned."""
-    status, page = _get(addresses[f"{service}_stats_port"], "/metrics")
-    ready = f'bdemo_service_ready{{service="{service}"}} 1.0'
+    status, page = _get(stats_port(service, addresses), "/metrics")
+    ready = f'bdemo_service_ready{{service="{copy_of(service)[0].name}"}} 1.0'
     return status == 200 and ready in page.splitlines()
 
 

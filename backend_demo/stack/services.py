@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from backend_demo.domain.topics import PARTITIONS
 from backend_demo.errors import UnknownName, UsageError
@@ -12,7 +13,7 @@ from backend_demo.errors import UnknownName, UsageError
 #: From one copy's metrics port to the next one's.
 STATS_PORT_STEP = 100
 
-_SERVER = "it is a server with one data directory"
+_SERVER = "its data belong to a single process"
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,7 @@ SERVICES: dict[str, Service] = {
         Service("processing", True, ("kafka",), ("processing_stats_port",)),
         Service("aggregation", True, ("kafka",), ("aggregation_stats_port",)),
         Service("loader", True, ("kafka", "postgres"), ("loader_stats_port",)),
-        Service(
-            "gateway", True, ("postgres",), ("gateway_port", "gateway_stats_port"), "its clients know a single address"
-        ),
+        Service("gateway", True, ("postgres",), ("gateway_port", "gateway_stats_port"), "it listens on a single port"),
     )
 }
 
@@ -114,9 +113,14 @@ def copy_names(service_name: str, count: int) -> list[str]:
     return [copy_name(service_name, number) for number in range(1, count + 1)]
 
 
+def all_copies(copies: Mapping[str, int]) -> list[str]:
+    """The names of so many copies of each service."""
+    return [name for entry, count in copies.items() for name in copy_names(entry, count)]
+
+
 def copy_of(name: str, table: Mapping[str, Service] = SERVICES) -> tuple[Service, int]:
     """Service and number of a copy, by its name; `processing-1` is the first one too. Raises UnknownName."""
-    match = re.fullmatch(r"(.+)-([1-9])", name)
+    match = re.fullmatch(r"([a-z]+)-([1-9])", name)
     if match and (entry := table.get(match[1])) and int(match[2]) <= most_copies(entry):
         return entry, int(match[2])
     return service(name, table), 1
@@ -141,24 +145,33 @@ def most_copies(entry: Service) -> int:
     return 1 if entry.single else PARTITIONS
 
 
-def check_copies(copies: Mapping[str, int], table: Mapping[str, Service] = SERVICES) -> None:
-    """Raises UnknownName; UsageError when there cannot be so many copies of a service."""
+def stats_port(name: str, addresses: Mapping[str, Any]) -> int:
+    """Where that copy of a service of ours serves its metrics: each 100 above the one before."""
+    entry, number = copy_of(name)
+    return int(addresses[f"{entry.name}_stats_port"]) + STATS_PORT_STEP * (number - 1)
+
+
+def check_copies(
+    copies: Mapping[str, int], *, among: Collection[str] | None = None, table: Mapping[str, Service] = SERVICES
+) -> None:
+    """Raises UnknownName; UsageError when there cannot be so many, or a service is not `among` those to be started."""
     for name, count in copies.items():
-        if name not in table:
-            raise UnknownName("service", name, table)
+        entry = service(name, table)
+        if among is not None and name not in among:
+            raise UsageError(f"{name}={count}: {name} is not to be started", hint="name it, or do not leave it out")
         if count < 1:
             raise UsageError(
-                f"{name}={count}: there must be at least one copy",
+                f"{name}={count}: there is one copy at least",
                 hint=f"to run without it: bdemo down, then bdemo up --without {name}",
             )
-        if count > 1 and table[name].single:
-            several = [entry.name for entry in table.values() if not entry.single]
+        if count > 1 and entry.single:
+            several = [other.name for other in table.values() if not other.single]
             raise UsageError(
-                f"{name}={count}: {table[name].single}, so there is one {name}",
-                hint=f"can have copies: {', '.join(several)}",
+                f"{name}={count}: there can be one {name} only, as {entry.single}",
+                hint=f"services that can have copies: {', '.join(several)}",
             )
-        if count > most_copies(table[name]):
+        if count > most_copies(entry):
             raise UsageError(
-                f"{name}={count}: its topics have {PARTITIONS} partitions, more copies would have nothing to do",
-                hint=f"ask for {PARTITIONS} at most",
+                f"{name}={count}: its topics have {PARTITIONS} partitions, so more copies would have nothing to do",
+                hint=f"choose 1 to {PARTITIONS}",
             )

@@ -171,6 +171,18 @@ class StateDirectory:
             finally:
                 path.unlink(missing_ok=True)
 
+    def is_locked(self, name: str) -> bool:
+        """Whether a process holds `locks/<name>`."""
+        path = self.locks / name
+        if not path.exists():
+            return False
+        file = _locked(path)
+        if file is None:
+            return True
+        with file:
+            path.unlink(missing_ok=True)
+        return False
+
     def remove_dead_locks(self) -> None:
         """Removes the lock files of processes that were killed."""
         for path in self.locks.glob("*"):
