@@ -235,8 +235,6 @@ class Averages:
 
     stored: dict[Key, float] = field(default_factory=dict)
     repairs: list[Key] = field(default_factory=list)
-    repaired: set[int] = field(default_factory=set)
-    """The sensors of the repairs."""
 
 
 @dataclass
@@ -249,6 +247,8 @@ class Load:
     readings: dict[Key, float] = field(default_factory=dict)
     averages: list[Averages] = field(default_factory=lambda: [Averages()])
     """To be done one after the other: an average that follows a repair of its sensor knows more than the table."""
+    _repaired: dict[int, int] = field(default_factory=dict)
+    """How many repairs a sensor has so far: where in `averages` it has come to."""
     held: dict[int, list[Record]] = field(default_factory=dict)
     """Records of `aggregated-data`, by partition, from the first repair on whose reading is not loaded yet."""
     dead_letters: list[DeadLetter] = field(default_factory=list)
@@ -281,7 +281,7 @@ class Load:
         if partition in self.held:
             self.held[partition].extend(records)
             return
-        now = self.averages[-1]
+        steps, repaired = self.averages, self._repaired
         waiting = iter(records)
         for record in waiting:
             raw = record.value or b""
@@ -290,18 +290,19 @@ class Load:
             except UNREADABLE as problem:
                 self._refuse(Rejected("json", str(problem)[:200], raw), record, partition)
                 continue
+            sensor = aggregate.sensor
             if aggregate.value is not None:
-                if aggregate.sensor in now.repaired:
-                    now = Averages()
-                    self.averages.append(now)
-                now.stored[aggregate.sensor, aggregate.timestamp] = aggregate.value
+                steps[repaired.get(sensor, 0)].stored[sensor, aggregate.timestamp] = aggregate.value
             elif aggregate.repair is None:
                 self._refuse(Rejected("field", "neither an average nor a repair", raw), record, partition)
             elif aggregate.repair >= loaded:
                 self.held[partition] = [record, *waiting]
             else:
-                now.repairs.append((aggregate.sensor, aggregate.timestamp))
-                now.repaired.add(aggregate.sensor)
+                before = repaired.get(sensor, 0)
+                steps[before].repairs.append((sensor, aggregate.timestamp))
+                repaired[sensor] = before + 1
+                if before + 1 == len(steps):
+                    steps.append(Averages())
 
     def _refuse(self, rejected: Rejected, record: Record, partition: int) -> None:
         self.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
@@ -18,6 +19,12 @@ Partition = tuple[str, int]
 
 #: From this many rows on, COPY is cheaper than `insert .. on conflict`: about a third of PostgreSQL's CPU a row.
 COPY_ROWS = 200
+
+#: For so many batches rows are told apart after a COPY that failed.
+SPLIT_BATCHES = 64
+
+#: Repairs computed by one query, so that the rows around them take little memory.
+REPAIRS = 500
 
 
 class FenceLost(Exception):
@@ -48,23 +55,34 @@ class Written:
 
 
 class Copying:
-    """Whether COPY straight into a table is worth trying: it fails as a whole when one row is there already."""
+    """Which rows go into a table by COPY: it fails as a whole when one row is there already.
+
+    All rows do, until that fails. For a while then, a sensor's rows do that are newer than all before: neither a late
+    reading nor an average that changes is among them.
+    """
 
     def __init__(self) -> None:
-        self._pause = 0
         self._left = 0
+        self._newest: dict[int, float] = {}
 
-    def worth(self, rows: int) -> bool:
-        """Asked once a batch. After a failure it is not tried for a while, after several for longer."""
-        if rows < COPY_ROWS:
-            return False
-        self._left = max(0, self._left - 1)
-        return self._left == 0
+    def split(self, rows: Mapping[Key, float]) -> tuple[Mapping[Key, float], Mapping[Key, float]]:
+        """The rows to copy and the others. Asked once a batch."""
+        if not self._left:
+            return (rows, {}) if len(rows) >= COPY_ROWS else ({}, rows)
+        self._left -= 1
+        newest, unknown = self._newest, math.inf
+        copied = {key: value for key, value in rows.items() if key[1] > newest.get(key[0], unknown)}
+        if len(copied) < COPY_ROWS:
+            copied = {}
+        for sensor, timestamp in rows:
+            if timestamp > newest.get(sensor, 0.0):
+                newest[sensor] = timestamp
+        return copied, rows if not copied else {key: value for key, value in rows.items() if key not in copied}
 
-    def worked(self, did: bool) -> None:
-        """What came of it."""
-        self._pause = 0 if did else min(64, self._pause * 2 or 4)
-        self._left = self._pause
+    def failed(self) -> None:
+        """A row was there already."""
+        self._left = SPLIT_BATCHES
+        self._newest.clear()
 
 
 @dataclass(frozen=True)
@@ -87,11 +105,8 @@ async def write(
     async with connection.transaction():
         await _move_fence(connection, rows.fence)
         inserted, conflicts = await _insert_readings(connection, rows.readings, tables.temperature)
-        changed = 0
-        for averages in rows.averages:
-            changed += await _upsert_averages(connection, averages.stored, tables.average)
-            for sensor, timestamp in averages.repairs:
-                changed += await _repair(connection, sensor, timestamp, window, tables.average)
+        averages = await _merged(connection, rows.averages, window)
+        changed = await _upsert_averages(connection, averages, tables.average)
         await on_conflicts(conflicts)
     return Written(inserted, changed, conflicts)
 
@@ -116,11 +131,12 @@ async def _move_fence(connection: Any, fence: Mapping[Partition, tuple[int, int]
 async def _insert_readings(
     connection: Any, readings: Mapping[Key, float], copying: Copying
 ) -> tuple[int, Mapping[Key, float]]:
-    if not readings:
-        return 0, {}
-    if copying.worth(len(readings)) and await _copy(connection, "temperature", readings, copying):
-        return len(readings), {}
-    columns = _columns(readings)
+    copied, others = copying.split(readings)
+    if copied and not await _copy(connection, "temperature", copied, copying):
+        copied, others = {}, readings
+    if not others:
+        return len(copied), {}
+    columns = _columns(others)
     inserted = _count(
         await connection.execute(
             """
@@ -131,8 +147,8 @@ async def _insert_readings(
             *columns,
         )
     )
-    if inserted == len(readings):
-        return inserted, {}
+    if inserted == len(others):
+        return len(copied) + inserted, {}
     different = await connection.fetch(
         """
         select stored.sensor_num, stored.timestamp, stored.value
@@ -141,7 +157,7 @@ async def _insert_readings(
         """,
         *columns,
     )
-    return inserted, {(row[0], row[1]): row[2] for row in different}
+    return len(copied) + inserted, {(row[0], row[1]): row[2] for row in different}
 
 
 # a row of a binary COPY: three fields, each behind its length
@@ -161,9 +177,8 @@ async def _copy(connection: Any, table: str, rows: Mapping[Key, float], copying:
                 format="binary",
             )
     except asyncpg.UniqueViolationError:
-        copying.worked(False)
+        copying.failed()
         return False
-    copying.worked(True)
     return True
 
 
@@ -172,11 +187,12 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def _upsert_averages(connection: Any, averages: Mapping[Key, float], copying: Copying) -> int:
-    if not averages:
-        return 0
-    if copying.worth(len(averages)) and await _copy(connection, "average", averages, copying):
-        return len(averages)
-    return _count(
+    copied, others = copying.split(averages)
+    if copied and not await _copy(connection, "average", copied, copying):
+        copied, others = {}, averages
+    if not others:
+        return len(copied)
+    return len(copied) + _count(
         await connection.execute(
             """
             insert into average (sensor_num, timestamp, value)
@@ -184,33 +200,58 @@ async def _upsert_averages(connection: Any, averages: Mapping[Key, float], copyi
             on conflict (sensor_num, timestamp) do update set value = excluded.value
             where average.value <> excluded.value
             """,
-            *_columns(averages),
+            *_columns(others),
         )
     )
 
 
-async def _repair(connection: Any, sensor: int, timestamp: float, window: int, copying: Copying) -> int:
-    """Computes the averages that a very late reading makes or changes, from the readings around it."""
-    around = await connection.fetch(
+async def _merged(connection: Any, steps: Sequence[Averages], window: int) -> Mapping[Key, float]:
+    """The averages that stand in the end, those of the repairs computed."""
+    if len(steps) == 1:
+        return steps[0].stored
+    repairs = list({repair for step in steps for repair in step.repairs})
+    computed: dict[Key, dict[Key, float]] = {}
+    for begin in range(0, len(repairs), REPAIRS):
+        computed |= await _repaired(connection, repairs[begin : begin + REPAIRS], window)
+    merged: dict[Key, float] = {}
+    for step in steps:
+        merged |= step.stored
+        for repair in step.repairs:
+            merged |= computed[repair]
+    return merged
+
+
+async def _repaired(connection: Any, repairs: Sequence[Key], window: int) -> dict[Key, dict[Key, float]]:
+    """By repair, the averages that a very late reading makes or changes, from the readings around it."""
+    rows = await connection.fetch(
         """
-        (select timestamp, value from temperature where sensor_num = $1 and timestamp < $2
-         order by timestamp desc limit $3 - 1)
-        union all
-        (select timestamp, value from temperature where sensor_num = $1 and timestamp >= $2
-         order by timestamp limit $3)
-        order by 1
+        select number, around.timestamp, around.value
+        from unnest($1::bigint[], $2::float8[]) with ordinality as late(sensor_num, timestamp, number)
+        cross join lateral (
+          (select timestamp, value from temperature
+           where sensor_num = late.sensor_num and timestamp < late.timestamp order by timestamp desc limit $3 - 1)
+          union all
+          (select timestamp, value from temperature
+           where sensor_num = late.sensor_num and timestamp >= late.timestamp order by timestamp limit $3)
+        ) around
+        order by number, around.timestamp
         """,
-        sensor,
-        timestamp,
+        [sensor for sensor, _ in repairs],
+        [timestamp for _, timestamp in repairs],
         window,
     )
-    values = [row[1] for row in around]
-    averages = {
-        (sensor, row[0]): average(values[max(0, i + 1 - window) : i + 1])
-        for i, row in enumerate(around)
-        if row[0] >= timestamp
-    }
-    return await _upsert_averages(connection, averages, copying)
+    around: dict[int, list[tuple[float, float]]] = {number: [] for number in range(1, len(repairs) + 1)}
+    for number, timestamp, value in rows:
+        around[number].append((timestamp, value))
+    computed: dict[Key, dict[Key, float]] = {}
+    for (sensor, late), readings in zip(repairs, around.values(), strict=True):
+        values = [value for _, value in readings]
+        computed[sensor, late] = {
+            (sensor, timestamp): average(values[max(0, i + 1 - window) : i + 1])
+            for i, (timestamp, _) in enumerate(readings)
+            if timestamp >= late
+        }
+    return computed
 
 
 async def read_fence(connection: Any, partitions: Sequence[Partition]) -> dict[Partition, int]:

@@ -9,7 +9,17 @@ import pytest
 
 from backend_demo.domain.average import average
 from backend_demo.domain.steps import Averages, Key
-from backend_demo.storage.write import COPY_ROWS, Copying, FenceLost, Rows, Tables, begin_fence, read_fence, write
+from backend_demo.storage.write import (
+    COPY_ROWS,
+    SPLIT_BATCHES,
+    Copying,
+    FenceLost,
+    Rows,
+    Tables,
+    begin_fence,
+    read_fence,
+    write,
+)
 from tests.integration.postgres import PostgresServer
 
 PARTITION = ("processed-data", 0)
@@ -93,7 +103,7 @@ def test_a_repair_computes_from_the_table_what_a_late_reading_changes(run: Any) 
     async def work(connection: Any) -> None:
         readings = {(1, float(i)): float(i * i) for i in range(10) if i != 3}
         await load(connection, Tables(), readings=readings)
-        await load(connection, Tables(), readings={(1, 3.0): 99.0}, averages=[Averages({}, [(1, 3.0)], {1})])
+        await load(connection, Tables(), readings={(1, 3.0): 99.0}, averages=[Averages({}, [(1, 3.0)]), Averages()])
         values = [readings.get((1, float(i)), 99.0) for i in range(10)]
         assert await table(connection, "average") == {(1, float(i)): average(values[i - 2 : i + 1]) for i in (3, 4, 5)}
 
@@ -102,7 +112,7 @@ def test_a_repair_computes_from_the_table_what_a_late_reading_changes(run: Any) 
 
 def test_averages_and_repairs_keep_their_order(run: Any) -> None:
     async def work(connection: Any) -> None:
-        steps = [Averages({(1, 1.0): 5.0}, [(1, 1.0)], {1}), Averages({(1, 1.0): 7.0})]
+        steps = [Averages({(1, 1.0): 5.0}, [(1, 1.0)]), Averages({(1, 1.0): 7.0})]
         await load(connection, Tables(), readings={(1, 1.0): 20.0}, averages=steps)
         assert await table(connection, "average") == {(1, 1.0): 7.0}
 
@@ -136,18 +146,34 @@ def test_conflicts_that_cannot_be_told_undo_the_transaction(run: Any) -> None:
     run(work)
 
 
-def test_copy_is_not_tried_again_at_once_after_it_failed() -> None:
+def test_after_a_copy_failed_only_what_is_newer_is_copied(run: Any) -> None:
+    """Late rows of an average that changes, and readings that come again, must not make every COPY fail."""
+
+    async def work(connection: Any) -> None:
+        tables, stored, averages = Tables(), {}, {}
+        for batch in range(6):
+            begin = batch * COPY_ROWS * 2
+            rows = {(1, float(i)): float(i % 7) for i in range(max(0, begin - 5), begin + COPY_ROWS * 2)}
+            changed = {key: value + batch for key, value in rows.items()}
+            await load(connection, tables, readings=rows, averages=[Averages(changed)])
+            stored.update(rows)
+            averages.update(changed)
+        assert await table(connection, "temperature") == stored
+        assert await table(connection, "average") == averages
+
+    run(work)
+
+
+def test_what_is_copied() -> None:
     copying = Copying()
-    assert not copying.worth(COPY_ROWS - 1)
-    assert copying.worth(COPY_ROWS)
-    copying.worked(False)
-    pauses = []
-    for _ in range(3):
-        pause = 1
-        while not copying.worth(COPY_ROWS):
-            pause += 1
-        pauses.append(pause)
-        copying.worked(False)
-    assert pauses == [4, 8, 16]
-    copying.worked(True)
-    assert copying.worth(COPY_ROWS)
+    few = {(1, float(i)): 20.0 for i in range(COPY_ROWS - 1)}
+    many = {(1, float(i)): 20.0 for i in range(COPY_ROWS)}
+    assert copying.split(few) == ({}, few)
+    assert copying.split(many) == (many, {})
+    copying.failed()
+    assert copying.split(many) == ({}, many)  # it knows of no row yet
+    newer = {(1, COPY_ROWS + i / 2): 20.0 for i in range(COPY_ROWS)}
+    assert copying.split({**many, **newer, (2, 1.0): 20.0}) == (newer, {**many, (2, 1.0): 20.0})
+    for _ in range(SPLIT_BATCHES):
+        copying.split(few)
+    assert copying.split(many) == (many, {})
