@@ -6,6 +6,7 @@ services share (`sensor_values_received_total`) tells them apart by its port.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable
 
@@ -66,7 +67,7 @@ def observe_ages(histogram: Histogram, now: float, times: list[float]) -> None:
         bucket.inc(younger - first)
         younger = first
     past = times[: bisect_left(times, now)]  # what lies ahead of now counts as new
-    histogram._sum.inc(now * len(past) - sum(past))
+    histogram._sum.inc(now * len(past) - math.fsum(past))  # sum() would lose 2 % of 20,000 ages
 
 
 # -- gateway (7006), the original's
