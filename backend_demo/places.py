@@ -31,7 +31,7 @@ def quick_state_dir() -> Path | None:
 
     Building the settings takes 0.3 s, half of what `bdemo status` may take.
     """
-    if find_upward(CONFIG_FILE):
-        return None
     named = os.environ.get("BDEMO_STATE_DIR")
+    if named == "" or find_upward(CONFIG_FILE):
+        return None
     return Path(named) if named else default_state_dir()

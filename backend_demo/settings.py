@@ -103,6 +103,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     failpoint: str = Field("", description="Tests only: name of the point at which a service kills itself.")
 
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _state_dir(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError("it is empty, which would be the working directory")
+        return value
+
     @field_validator("kafka_bootstrap")
     @classmethod
     def _bootstrap(cls, value: str) -> str:
@@ -211,7 +218,7 @@ def load(**flags: Any) -> Settings:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "settings"
         raise ConfigurationInvalid(
-            f"setting {field}: {first['msg'].lower()}",
+            f"setting {field}: {first['msg'].lower().removeprefix('value error, ')}",
             hint=f"set it with {ENV_PREFIX}{field.upper()} or in {CONFIG_FILE}",
         ) from problem
     except Exception as problem:

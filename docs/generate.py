@@ -69,7 +69,8 @@ def metrics_page() -> str:
     ]
     return f"""# Metrics
 
-Every service serves `/metrics` on a port of its own, on 127.0.0.1. Names without `bdemo_` are the original's.
+Every service serves `/metrics` on a port of its own, on 127.0.0.1; a second copy of it 100 higher (`processing-2` on
+7103), a third 200, and so on. Names without `bdemo_` are the original's.
 
 {table(["service", "port"], ports)}
 {table(["metric", "type", "labels", "meaning"], rows)}"""

@@ -149,21 +149,24 @@ def _simulate(settings: Settings, plan: Plan, ledger: Path) -> Summary:
     from backend_demo.operations import hops
     from backend_demo.simulator.plan import Progress
     from backend_demo.simulator.sensors import simulate
+    from backend_demo.stack.services import stats_ports
+    from backend_demo.stack.state import StateDirectory
 
     console = Console(stderr=True, highlight=False)
-    before = hops.read(settings)
+    ports = stats_ports(settings.model_dump(), StateDirectory(settings.state_dir).wanted())
+    before = hops.read(settings, ports)
     sent = 0
     with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
 
         def show(progress: Progress) -> None:
             nonlocal sent
             sent = progress.sent
-            live.update(_hop_table(sent, before, hops.read(settings)), refresh=console.is_terminal)
+            live.update(_hop_table(sent, before, hops.read(settings, ports)), refresh=console.is_terminal)
 
         summary = simulate(settings, plan, ledger=ledger, on_progress=show)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            now = hops.read(settings)
+            now = hops.read(settings, ports)
             live.update(_hop_table(sent, before, now), refresh=console.is_terminal)
             if now["table average"] - before["table average"] >= summary.acknowledged:
                 break

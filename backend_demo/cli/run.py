@@ -93,8 +93,9 @@ def _attached(settings: Settings, service: str, number: int, port: int | None) -
 
         ports.check_port(port, service, hint="stop it, or choose another --port")
     if number == 1:
-        # a static member of its group: it comes back after a kill without a rebalance
-        changes = {"instance": attached.instance or "0", **({"gateway_port": port} if port else {})}
+        # as child processes, a static member of its group: it comes back after a kill without a rebalance
+        static = "0" if attached.stack == "embedded" else ""
+        changes = {"instance": attached.instance or static, **({"gateway_port": port} if port else {})}
     else:
         # not a static one: when it is scaled away, its partitions are read on at once
         name = chosen(copy_name(service, number), state.wanted())[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,15 +35,21 @@ HOPS = (
 )
 
 
-def read(settings: Settings) -> dict[str, int]:
-    """What each hop has counted since its service started, by the hop's name. Raises ServiceFailed."""
-    metrics = {service: scrape(settings, service) for service in dict.fromkeys(hop.service for hop in HOPS)}
-    return {hop.name: round(metrics[hop.service].get(hop.counter, 0.0)) for hop in HOPS}
+def read(settings: Settings, ports: Mapping[str, Collection[int]]) -> dict[str, int]:
+    """What each hop has counted since its service started, by the hop's name; all copies together.
+
+    `ports`: where the copies of each service serve their metrics. Raises ServiceFailed.
+    """
+    counts = {
+        service: [scrape(settings, service, port) for port in ports[service]]
+        for service in dict.fromkeys(hop.service for hop in HOPS)
+    }
+    return {hop.name: round(sum(copy.get(hop.counter, 0.0) for copy in counts[hop.service])) for hop in HOPS}
 
 
-def scrape(settings: Settings, service: str) -> Mapping[str, float]:
-    """A service's metrics without labels, by name. Raises ServiceFailed."""
-    url = f"http://{settings.stats_host}:{settings.stats_port(service)}/metrics"
+def scrape(settings: Settings, service: str, port: int) -> Mapping[str, float]:
+    """The metrics without labels of one copy of a service, by name. Raises ServiceFailed."""
+    url = f"http://{settings.stats_host}:{port}/metrics"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             lines = answer.read().decode().splitlines()

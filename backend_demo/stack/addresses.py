@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backend_demo.stack.services import SERVICES
+from backend_demo.stack.services import SERVICES, copy_names, stats_port
 from backend_demo.stack.state import StateDirectory
 
 
 def addresses(saved: Mapping[str, Any], state: StateDirectory) -> dict[str, str]:
     """Every address, by what is there; passwords are left out."""
+    copies = state.wanted()
     return {
         "gateway": saved["gateway_url"],
         "kafka": saved["kafka_bootstrap"],
@@ -19,9 +20,10 @@ def addresses(saved: Mapping[str, Any], state: StateDirectory) -> dict[str, str]
         "postgres": f"postgresql://bdemo@127.0.0.1:{saved['postgres_port']}/temperature",
         "postgres_socket": f"{state.sockets / 'postgres'}",
         **{
-            f"{service.name}_metrics": f"http://{saved['stats_host']}:{saved[f'{service.name}_stats_port']}/metrics"
+            f"{copy}_metrics": f"http://{saved['stats_host']}:{stats_port(copy, saved)}/metrics"
             for service in SERVICES.values()
             if service.ours
+            for copy in copy_names(service.name, copies.get(service.name, 1))
         },
         "state": str(state.path),
     }

@@ -151,6 +151,15 @@ def stats_port(name: str, addresses: Mapping[str, Any]) -> int:
     return int(addresses[f"{entry.name}_stats_port"]) + STATS_PORT_STEP * (number - 1)
 
 
+def stats_ports(addresses: Mapping[str, Any], copies: Mapping[str, int]) -> dict[str, list[int]]:
+    """Where so many copies of each service of ours serve their metrics, by the service's name."""
+    return {
+        name: [stats_port(copy, addresses) for copy in copy_names(name, count)]
+        for name, count in copies.items()
+        if name in SERVICES and SERVICES[name].ours
+    }
+
+
 def check_copies(
     copies: Mapping[str, int], *, among: Collection[str] | None = None, table: Mapping[str, Service] = SERVICES
 ) -> None:
