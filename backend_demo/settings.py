@@ -1,4 +1,7 @@
-"""Every setting, once: default, bounds, meaning. Flag > BDEMO_ environment > bdemo.toml > .env > default."""
+"""Every setting, once: default, bounds, meaning.
+
+Flag > BDEMO_ environment > /run/secrets > bdemo.toml > .env > default.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,10 @@ from backend_demo.errors import ConfigurationInvalid, suggest
 from backend_demo.places import CONFIG_FILE, default_state_dir, find_upward
 
 ENV_PREFIX = "BDEMO_"
+
+#: Where a container finds its secrets, one a file: `bdemo_postgres_dsn`, `bdemo_mqtt_password`.
+SECRETS_DIR = Path("/run/secrets")
+SECRETS = ("postgres_dsn", "mqtt_password")
 
 
 def _port(default: int, description: str) -> Any:
@@ -39,6 +46,9 @@ class Settings(BaseSettings):
 
     # -- where the servers are (set by the stack, or by hand for services that run alone)
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port].")
+    topic_replication: int = Field(
+        1, ge=1, le=9, description="Copies of each Kafka topic that `bdemo migrate` makes, each on a broker of its own."
+    )
     kafka_port: int = _port(9092, "Port of the stack's Kafka.")
     kafka_controller_port: int = _port(9093, "Port of the stack's Kafka controller.")
     postgres_dsn: str = Field(
@@ -135,7 +145,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, ConfigFileSource(settings_cls), OriginalEnvSource(settings_cls)
+        files = (SecretFilesSource(settings_cls), ConfigFileSource(settings_cls), OriginalEnvSource(settings_cls))
+        return init_settings, env_settings, *files
 
     def stats_port(self, service: str) -> int:
         """The metrics port of a service of ours, by its name."""
@@ -162,6 +173,19 @@ class _MappingSource(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False
+
+
+class SecretFilesSource(_MappingSource):
+    """The secrets that a container is given as files; pydantic-settings' own source reads and warns of all others."""
+
+    def __call__(self) -> dict[str, Any]:
+        paths = {field: SECRETS_DIR / f"{ENV_PREFIX.lower()}{field}" for field in SECRETS}
+        try:
+            return {field: path.read_text().strip() for field, path in paths.items() if os.path.isfile(path)}
+        except OSError as problem:
+            raise ConfigurationInvalid(
+                f"cannot read {problem.filename}: {problem.strerror}", hint="make it readable for this user"
+            ) from problem
 
 
 class ConfigFileSource(_MappingSource):
@@ -192,7 +216,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     for key in values:
         if key not in Settings.model_fields:
             raise ConfigurationInvalid(f"{path}: unknown setting {key!r}", hint=suggest(key, Settings.model_fields))
-    if {"mqtt_password", "postgres_dsn"} & values.keys() and path.stat().st_mode & 0o022:
+    if values.keys() & set(SECRETS) and path.stat().st_mode & 0o022:
         raise ConfigurationInvalid(f"{path} holds secrets and others may write it", hint=f"run: chmod 600 {path}")
     return values
 

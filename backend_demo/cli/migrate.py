@@ -25,13 +25,13 @@ def migrate(
     \b
     Examples:
       $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 BDEMO_POSTGRES_DSN=postgresql://me@db/temperature bdemo migrate --standalone
-      $ bdemo migrate --standalone --no-tables
+      $ BDEMO_TOPIC_REPLICATION=3 bdemo migrate --standalone --no-tables
     """
     settings = options.settings(state_dir=state_dir) if standalone else options.attached(state_dir)
     if topics:
         from backend_demo.stack.servers.kafka import create_topics
 
-        made = create_topics(settings.kafka_bootstrap)
+        made = create_topics(settings.kafka_bootstrap, replication=settings.topic_replication)
         say(f"topics made: {', '.join(made)}" if made else "all topics are there")
     if tables:
         from backend_demo.storage.migrate import upgrade

@@ -26,7 +26,7 @@ MqttUser = Literal["sensor", "bridge", "observer"]
 PostgresUser = Literal["bdemo", "bdemo_reader"]
 
 #: Everybody with a password: those above, and who administers the two servers.
-_USERS = ("sensor", "bridge", "observer", "mqtt_admin", "postgres", "bdemo", "bdemo_reader")
+USERS = ("sensor", "bridge", "observer", "mqtt_admin", "postgres", "bdemo", "bdemo_reader")
 
 #: Longest folder of unix sockets: a socket's path may have 107 bytes, and `/postgres/.s.PGSQL.65535` follows.
 _SOCKETS_MAX = 80
@@ -74,7 +74,7 @@ class StateDirectory:
                     )
                 folder.chmod(0o700)
             if not self.secrets_file.exists():
-                write_private(self.secrets_file, json.dumps({user: secrets.token_urlsafe(18) for user in _USERS}))
+                write_private(self.secrets_file, json.dumps({user: secrets.token_urlsafe(18) for user in USERS}))
         except OSError as problem:
             raise ConfigurationInvalid(
                 f"cannot use {self.path} as state directory: {problem.strerror or problem}",

@@ -170,7 +170,7 @@ def cache_program() -> Program:
 def create_topics(bootstrap: str, *, partitions: int = PARTITIONS, replication: int = 1) -> list[str]:
     """Creates the pipeline's topics that are missing; never changes or deletes one. The names of the new ones.
 
-    Raises ServiceFailed.
+    With copies on three brokers, two must have a record before it is acknowledged. Raises ServiceFailed.
     """
     from aiokafka.errors import KafkaError
 
@@ -187,7 +187,8 @@ async def _create_topics(bootstrap: str, partitions: int, replication: int) -> l
     from aiokafka.errors import TopicAlreadyExistsError, for_code
 
     def topic(spec: TopicSpec) -> NewTopic:
-        return NewTopic(spec.name, partitions, replication, topic_configs=spec.config)
+        durable = {"min.insync.replicas": "2"} if replication > 2 else {}
+        return NewTopic(spec.name, partitions, replication, topic_configs={**spec.config, **durable})
 
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=20_000)
     async with asyncio.timeout(30):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
@@ -23,14 +24,17 @@ MAX_PAYLOAD_BYTES = 256 * 1024
 
 MESSAGES = "$MQTT_msgs"
 
+#: Whom the configuration knows.
+USERS = ("sensor", "bridge", "observer", "mqtt_admin")
+
 CONFIGURATION = """\
 server_name: bdemo
-listen: "127.0.0.1:{nats_port}"
+listen: "{host}:{nats_port}"
 max_payload: {max_payload}
 max_connections: 4096
 logtime_utc: true
-jetstream {{ store_dir: {store}, max_memory_store: 16MB, max_file_store: {store_bytes} }}
-mqtt {{ listen: "127.0.0.1:{mqtt_port}", max_ack_pending: {max_ack_pending}, ack_wait: "5s" }}
+{monitoring}jetstream {{ store_dir: {store}, max_memory_store: 16MB, max_file_store: {store_bytes} }}
+mqtt {{ listen: "{host}:{mqtt_port}", max_ack_pending: {max_ack_pending}, ack_wait: "5s" }}
 authorization {{
   users: [
     # subjects: `/` of an MQTT topic is `.`, and a topic that begins with `/` begins with `/.`
@@ -50,45 +54,68 @@ def prepare(settings: Settings, state: StateDirectory) -> Program:
     """Writes the configuration; the program that runs NATS. Raises PrerequisiteMissing."""
     folder = state.path / "mqtt"
     folder.mkdir(exist_ok=True, mode=0o700)
-    configuration = folder / "nats.conf"
-    passwords = {user: json.dumps(state.secret(user)) for user in ("sensor", "bridge", "observer", "mqtt_admin")}
-    write_private(
-        configuration,
-        CONFIGURATION.format(
-            nats_port=settings.nats_port,
-            mqtt_port=settings.mqtt_port,
-            max_payload=MAX_PAYLOAD_BYTES,
-            max_ack_pending=max(1024, settings.bridge_in_flight),
-            store=json.dumps(str(_store(state)), ensure_ascii=False),
-            store_bytes=STORE_BYTES,
-            **passwords,
-        ),
+    file = folder / "nats.conf"
+    text = configuration(
+        {user: state.secret(user) for user in USERS},
+        nats_port=settings.nats_port,
+        mqtt_port=settings.mqtt_port,
+        store=str(_store(state)),
+        in_flight=settings.bridge_in_flight,
     )
-    return Program("mqtt", "servers", (str(_binary()), "-c", str(configuration)))
+    write_private(file, text)
+    return Program("mqtt", "servers", (str(_binary()), "-c", str(file)))
+
+
+def configuration(
+    passwords: Mapping[str, str],
+    *,
+    nats_port: int,
+    mqtt_port: int,
+    store: str,
+    in_flight: int,
+    host: str = "127.0.0.1",
+    monitoring: str = "",
+) -> str:
+    """NATS's configuration; `monitoring`, a host:port, answers /healthz where it is given."""
+    return CONFIGURATION.format(
+        host=host,
+        nats_port=nats_port,
+        mqtt_port=mqtt_port,
+        monitoring=f'http: "{monitoring}"\n' if monitoring else "",
+        max_payload=MAX_PAYLOAD_BYTES,
+        max_ack_pending=max(1024, in_flight),
+        store=json.dumps(store, ensure_ascii=False),
+        store_bytes=STORE_BYTES,
+        **{user: json.dumps(passwords[user]) for user in USERS},
+    )
 
 
 def cap_store(nats_port: int, state: StateDirectory) -> None:
     """Limits the stream of messages, once; it exists as soon as a client has connected. Raises ServiceFailed."""
     done = _store(state) / "capped"
-    if done.exists():
-        return
+    if not done.exists():
+        cap("127.0.0.1", nats_port, state.secret("mqtt_admin"))
+        done.touch()
+
+
+def cap(host: str, nats_port: int, password: str) -> None:
+    """Limits the stream of messages of any NATS of ours. Raises ServiceFailed."""
     import nats.errors
 
     try:
-        asyncio.run(_cap(nats_port, state.secret("mqtt_admin")))
+        asyncio.run(_cap(host, nats_port, password))
     except (nats.errors.Error, OSError, TimeoutError) as problem:
         raise ServiceFailed(
             f"cannot limit the MQTT broker's store: {problem!r}", hint="see: bdemo logs mqtt"
         ) from problem
-    done.touch()
 
 
-async def _cap(port: int, password: str) -> None:
+async def _cap(host: str, port: int, password: str) -> None:
     import nats
     from nats.js.api import DiscardPolicy
 
     async with asyncio.timeout(20):
-        client = await nats.connect(f"nats://127.0.0.1:{port}", user="mqtt_admin", password=password)
+        client = await nats.connect(f"nats://{host}:{port}", user="mqtt_admin", password=password)
         try:
             streams = client.jetstream()
             configuration = (await streams.stream_info(MESSAGES)).config
