@@ -29,12 +29,12 @@ class Unchanged(Enum):
 
 
 class Window(msgspec.Struct, omit_defaults=True):
-    """The newest readings of one sensor, in the order of their time; a function of the set of readings only.
+    """The newest readings of one sensor, in the order of their time.
 
-    `times` and `values` are of one length, at most the aggregator's capacity. `truncated`: older readings existed and
-    were dropped, so the oldest entries lack the predecessors that their own averages would need. `horizon`: what was
-    dropped with an evicted window is not newer than this; only the table knows what is there.
-    `offset`: the newest record of `processed-data` that is in here, -1 for none.
+    `times` and `values` are of one length. `truncated`: older readings existed and were dropped, so the oldest entries
+    lack the predecessors that their own averages would need. `horizon`: what was dropped with an evicted window is not
+    newer than this; only the table knows what is there. `offset`: the newest record of `processed-data` that is in
+    here, -1 for none.
     """
 
     times: list[float] = []
@@ -43,53 +43,36 @@ class Window(msgspec.Struct, omit_defaults=True):
     offset: int = -1
     horizon: float = -1.0
 
-    def append(self, timestamp: float, value: float, *, window: int, capacity: int) -> float | None:
-        """Puts a reading that is newer than all others at the end; its average. Parameters as for `insert`.
+    def put(self, timestamp: float, value: float, *, window: int) -> list[float] | Unchanged:
+        """Puts a reading where it belongs; the times of the averages that it makes or changes, ascending.
 
-        None: too few of those before it are known.
-        """
-        values = self.values
-        self.times.append(timestamp)
-        values.append(value)
-        if len(values) > capacity:
-            self._cut()
-        if self.truncated and len(values) < window:
-            return None
-        return average(values[-window:])
-
-    def insert(
-        self, timestamp: float, value: float, *, window: int, capacity: int
-    ) -> list[tuple[float, float]] | Unchanged:
-        """Puts a reading where it belongs; the averages that it makes or changes, as (timestamp, average).
-
-        `window`: readings in an average; `capacity`: readings kept, at least `window`.
+        `window`: readings in an average.
         """
         times, values = self.times, self.values
-        size = len(times)
         if timestamp <= self.horizon:
             return Unchanged.TOO_OLD
-        if not size or timestamp > times[-1]:
-            newest = self.append(timestamp, value, window=window, capacity=capacity)
-            return Unchanged.TOO_OLD if newest is None else [(timestamp, newest)]
         at = bisect_left(times, timestamp)
-        if at < size and times[at] == timestamp:
+        if at < len(times) and times[at] == timestamp:
             return Unchanged.DUPLICATE if values[at] == value else Unchanged.CONFLICT
-        if self.truncated and at == 0:
+        if self.truncated and times and at == 0:
             return Unchanged.TOO_OLD
         times.insert(at, timestamp)
         values.insert(at, value)
-        changed: list[tuple[float, float]] | Unchanged
         if self.truncated and at < window - 1:
-            changed = Unchanged.TOO_OLD
-        else:
-            changed = [
-                (times[i], average(values[max(0, i + 1 - window) : i + 1]))
-                for i in range(at, min(at + window, size + 1))
-            ]
-        if len(times) > capacity:
-            self._cut()
-        return changed
+            return Unchanged.TOO_OLD
+        return times[at : at + window]
 
-    def _cut(self) -> None:
-        del self.times[0], self.values[0]
-        self.truncated = True
+    def average_at(self, index: int, window: int) -> float | None:
+        """The average of the reading there; None: too few of those before it are known."""
+        if index >= window:
+            return average(self.values[index + 1 - window : index + 1])
+        if self.truncated and index < window - 1:
+            return None
+        return average(self.values[: index + 1])
+
+    def cut(self, capacity: int) -> None:
+        """Keeps the newest readings only."""
+        surplus = len(self.times) - capacity
+        if surplus > 0:
+            del self.times[:surplus], self.values[:surplus]
+            self.truncated = True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from math import inf
 from typing import Protocol
 
 import msgspec
@@ -155,49 +158,68 @@ class Average:
 
     def __call__(self, partitions: Partitions) -> Outcome:
         out = Outcome()
-        size, capacity = self._window, self._capacity
         for partition, records in partitions.items():
-            windows, changed = self.windows[partition], self.changed[partition]
-            produce = out.produced[partition].append
             out.received += len(records)
-            for record in records:
-                reading = _read(record)
-                if isinstance(reading, Rejected):
-                    out.dead_letters.append(
-                        _dead_letter("aggregation", reading, record, topics.PROCESSED_DATA, partition)
-                    )
-                    continue
-                sensor, offset = reading.sensor, record.offset
-                window = windows.get(sensor)
-                if window is None:
-                    window = windows[sensor] = self._new_window(partition)
-                if offset <= window.offset:
-                    continue
-                window.offset = offset
-                changed.add(sensor)
-                times = window.times
-                averages: list[tuple[float, float]] | Unchanged
-                if times and reading.timestamp > times[-1]:
-                    value = window.append(reading.timestamp, reading.value, window=size, capacity=capacity)
-                    if value is not None:
-                        average = Reading(sensor, reading.timestamp, value)
-                        produce((record.key, encode(average)))  # type: ignore[arg-type]
-                        continue
-                    averages = Unchanged.TOO_OLD
-                else:
-                    averages = window.insert(reading.timestamp, reading.value, window=size, capacity=capacity)
-                if type(averages) is list:
-                    if len(averages) > 1:
-                        out.counts["late"] += 1
-                    for timestamp, value in averages:
-                        produce((record.key, encode(Reading(sensor, timestamp, value))))  # type: ignore[arg-type]
-                elif averages is Unchanged.TOO_OLD:
-                    out.counts["repair"] += 1
-                    repair = Aggregate(sensor, reading.timestamp, repair=offset)
-                    produce((record.key, encode(repair)))  # type: ignore[arg-type]
-                else:
-                    out.counts[averages.value] += 1  # type: ignore[union-attr]
+            for sensor, changes in self._apply(out, partition, records).items():
+                self._tell(out.produced[partition], sensor, self.windows[partition][sensor], changes)
         return out
+
+    def _apply(self, out: Outcome, partition: int, records: Sequence[Record]) -> dict[int, _Changes]:
+        """Puts the readings into the windows; what that changes, by sensor."""
+        windows, size = self.windows[partition], self._window
+        changed: dict[int, _Changes] = {}
+        for record in records:
+            reading = _read(record)
+            if isinstance(reading, Rejected):
+                out.dead_letters.append(_dead_letter("aggregation", reading, record, topics.PROCESSED_DATA, partition))
+                continue
+            sensor, timestamp = reading.sensor, reading.timestamp
+            window = windows.get(sensor)
+            if window is None:
+                window = windows[sensor] = self._new_window(partition)
+            if record.offset <= window.offset:
+                continue
+            window.offset = record.offset
+            changes = changed.get(sensor)
+            if changes is None:
+                changes = changed[sensor] = _Changes()
+            times = window.times
+            if times and timestamp > times[-1]:
+                times.append(timestamp)
+                window.values.append(reading.value)
+                if timestamp < changes.first:
+                    changes.first = timestamp
+                continue
+            averages = window.put(timestamp, reading.value, window=size)
+            if averages is Unchanged.TOO_OLD:
+                out.counts["repair"] += 1
+                changes.repairs.append(timestamp)
+            elif isinstance(averages, Unchanged):
+                out.counts[averages.value] += 1
+            elif timestamp == times[-1]:
+                changes.first = min(changes.first, timestamp)
+            else:
+                out.counts["late"] += 1
+                changes.late.update(averages)
+        self.changed[partition].update(changed)
+        return changed
+
+    def _tell(self, produced: list[tuple[bytes, bytes]], sensor: int, window: Window, changes: _Changes) -> None:
+        """The changes as records. Repairs come first: the averages behind them may know more than the table."""
+        key, size, times = _keys[sensor], self._window, window.times
+        first = bisect_left(times, changes.first)
+        indices = [bisect_left(times, late) for late in sorted(changes.late) if late < changes.first]
+        averages = []
+        for index in chain(indices, range(first, len(times))):
+            value = window.average_at(index, size)
+            if value is None:
+                changes.repairs.append(times[index])
+            else:
+                averages.append((key, encode(Reading(sensor, times[index], value))))
+        repairs = [Aggregate(sensor, timestamp, repair=window.offset) for timestamp in changes.repairs]
+        produced += [(key, encode(repair)) for repair in repairs]
+        produced += averages
+        window.cut(self._capacity)
 
     def _new_window(self, partition: int) -> Window:
         horizon = self.horizons.get(partition)
@@ -223,6 +245,18 @@ class Average:
         self.windows.update(windows)
         self.changed.clear()
         self.horizons = dict(horizons)
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What a batch changes of one sensor's averages."""
+
+    first: float = inf
+    """Time of the first reading that came in order: from here on every average is new or changed."""
+    late: set[float] = field(default_factory=set)
+    """Times of averages that late readings make or change."""
+    repairs: list[float] = field(default_factory=list)
+    """Times of readings whose averages the window cannot tell."""
 
 
 Key = tuple[int, float]

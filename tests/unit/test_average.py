@@ -27,20 +27,19 @@ def repaired(stored: dict[float, float], time: float, window: int) -> dict[float
 def test_any_order_gives_the_averages_of_the_set(arrivals: list[tuple[int, float]], window: int, lateness: int) -> None:
     state, stored, averages = Window(times=[], values=[]), {}, {}
     for time, value in arrivals:
-        changed = state.insert(time, value, window=window, capacity=window + lateness)
+        changed = state.put(time, value, window=window)
         if time in stored:
-            if not isinstance(changed, list) and changed is not Unchanged.TOO_OLD:
+            if changed is not Unchanged.TOO_OLD:
                 expected = Unchanged.DUPLICATE if stored[time] == value else Unchanged.CONFLICT
                 assert changed is expected
-            else:
-                # forgotten by the window: it can only say that the table must tell
-                assert changed is Unchanged.TOO_OLD
+            # else forgotten by the window: it can only say that the table must tell
         else:
             stored[time] = value
         if changed is Unchanged.TOO_OLD:
             averages.update(repaired(stored, time, window))
         elif isinstance(changed, list):
-            averages.update(changed)
+            averages.update({t: state.average_at(state.times.index(t), window) for t in changed})
+        state.cut(window + lateness)
     assert averages == oracle(stored, window)
 
 
@@ -50,7 +49,8 @@ def test_the_window_holds_the_newest_readings_in_order(
 ) -> None:
     state, stored = Window(times=[], values=[]), {}
     for time, value in arrivals:
-        state.insert(time, value, window=window, capacity=window + lateness)
+        state.put(time, value, window=window)
+        state.cut(window + lateness)
         stored.setdefault(time, value)
     newest = sorted(stored)[-(window + lateness) :]
     assert state.times == newest
@@ -60,14 +60,26 @@ def test_the_window_holds_the_newest_readings_in_order(
 
 def test_a_repeated_reading_changes_nothing() -> None:
     state = Window(times=[], values=[])
-    assert state.insert(1, 20.0, window=10, capacity=26) == [(1, 20.0)]
-    assert state.insert(1, 20.0, window=10, capacity=26) is Unchanged.DUPLICATE
-    assert state.insert(1, 21.0, window=10, capacity=26) is Unchanged.CONFLICT
-    assert state.insert(2, 21.0, window=10, capacity=26) == [(2, 20.5)]
+    assert state.put(1, 20.0, window=10) == [1]
+    assert state.put(1, 20.0, window=10) is Unchanged.DUPLICATE
+    assert state.put(1, 21.0, window=10) is Unchanged.CONFLICT
+    assert state.put(2, 21.0, window=10) == [2]
+    assert [state.average_at(index, 10) for index in (0, 1)] == [20.0, 20.5]
 
 
 def test_a_late_reading_changes_the_averages_after_it() -> None:
     state = Window(times=[], values=[])
     for time, value in ((1, 10.0), (3, 30.0), (4, 40.0), (5, 50.0)):
-        state.insert(time, value, window=2, capacity=10)
-    assert state.insert(2, 20.0, window=2, capacity=10) == [(2, 15.0), (3, 25.0)]
+        state.put(time, value, window=2)
+    assert state.put(2, 20.0, window=2) == [2, 3]
+    assert [state.average_at(index, 2) for index in (1, 2)] == [15.0, 25.0]
+
+
+def test_what_an_evicted_window_may_have_held_is_left_to_the_table() -> None:
+    state = Window(times=[], values=[], truncated=True, horizon=5.0)
+    assert state.put(5, 20.0, window=2) is Unchanged.TOO_OLD
+    assert state.times == []
+    assert state.put(6, 20.0, window=2) is Unchanged.TOO_OLD
+    assert state.average_at(0, 2) is None
+    assert state.put(7, 21.0, window=2) == [7]
+    assert state.average_at(1, 2) == 20.5

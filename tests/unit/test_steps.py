@@ -96,9 +96,24 @@ def test_aggregation_skips_what_its_state_holds() -> None:
 
 def test_aggregation_sends_a_repair_for_what_is_too_old() -> None:
     step = Average(window=2, lateness=1)
-    out = step({0: [reading(i, 1, 10.0 + i, 20.0) for i in range(5)] + [reading(5, 1, 3.0, 20.0)]})
-    assert decode_aggregate(out.produced[0][-1][1]) == Aggregate(1, 3.0, repair=5)
+    step({0: [reading(i, 1, 10.0 + i, 20.0) for i in range(5)]})
+    out = step({0: [reading(5, 1, 3.0, 20.0), reading(6, 1, 15.0, 22.0)]})
+    assert [decode_aggregate(value) for _, value in out.produced[0]] == [
+        Aggregate(1, 3.0, repair=6),
+        Aggregate(1, 15.0, 21.0),
+    ]
     assert out.counts["repair"] == 1
+
+
+def test_an_average_that_changes_twice_in_a_batch_is_sent_once() -> None:
+    step = Average(window=2, lateness=4)
+    out = step({0: [reading(i, 1, time, value) for i, (time, value) in enumerate([(1, 10.0), (3, 30.0), (2, 20.0)])]})
+    assert [decode_aggregate(value) for _, value in out.produced[0]] == [
+        Aggregate(1, 1.0, 10.0),
+        Aggregate(1, 2.0, 15.0),
+        Aggregate(1, 3.0, 25.0),
+    ]
+    assert out.counts["late"] == 1
 
 
 def test_loading_takes_the_first_reading_and_the_last_average() -> None:
@@ -139,21 +154,24 @@ arrivals = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 14), st.integers
     arrivals,
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=8),
     st.sets(st.integers(0, 39)),
+    st.sets(st.integers(0, 39)),
 )
-@settings(max_examples=600)
+@settings(max_examples=800)
 def test_averages_are_exact_however_the_two_topics_interleave(
-    readings: list[tuple[int, int, int]], polls: list[tuple[int, int]], evictions: set[int]
+    readings: list[tuple[int, int, int]], polls: list[tuple[int, int]], borders: set[int], evictions: set[int]
 ) -> None:
     """The loader may have read `aggregated-data` further than `processed-data`, or the other way round.
 
-    After the records in `evictions`, the sensor that has been idle for longer is evicted.
+    A batch of the aggregation ends at `borders`; where it is in `evictions`, the sensor idle for longer is evicted.
     """
     processed = [reading(i, sensor, float(time), float(value)) for i, (sensor, time, value) in enumerate(readings)]
     aggregate = Average(window=3, lateness=2)
     produced = []
-    for i, record in enumerate(processed):
-        produced += aggregate({0: [record]}).produced[0]
-        if i in evictions:
+    begin = 0
+    for end in sorted(border for border in {*borders, len(processed)} if border <= len(processed)):
+        produced += aggregate({0: processed[begin:end]}).produced[0]
+        begin = end
+        if end in evictions:
             aggregate.evict(0, 1)
     aggregated = [Rec(i, key, value) for i, (key, value) in enumerate(produced)]
     temperature: dict[tuple[int, float], float] = {}
