@@ -38,15 +38,9 @@ MORE_USERS = ("grafana", "pgadmin")
 #: Read by a user of the image itself, not by ours; nobody else sees that volume.
 OTHER_USERS = ("postgres/", "grafana/", "pgadmin/")
 
-CONNECT_LIMIT_S = 20.0
+POSTGRES, POSTGRES_PORT = "postgres", 5432
 
-ROLES = """\
-create role bdemo login password '{bdemo}';
-create role bdemo_reader login password '{bdemo_reader}';
-create database temperature owner bdemo;
-\\connect temperature
-alter default privileges for role bdemo in schema public grant select on tables to bdemo_reader;
-"""
+CONNECT_LIMIT_S = 20.0
 
 MOSQUITTO = """\
 listener 1883
@@ -92,7 +86,7 @@ def make_files(settings: Settings) -> None:
 
 def files(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
     """What is in each file, by its path below /secrets."""
-    from backend_demo.stack.servers import mqtt
+    from backend_demo.stack.servers import mqtt, postgres
 
     nats = mqtt.configuration(
         passwords,
@@ -112,8 +106,8 @@ def files(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
         # options of mosquitto's health check
         "mqtt/mosquitto_sub": f"-u observer\n-P {passwords['observer']}\n",
         "postgres/postgres_password": passwords["postgres"],
-        "postgres/roles.sql": ROLES.format(**passwords),
         "migrate/bdemo_postgres_dsn": dsn("bdemo", passwords),
+        "migrate/postgres.json": json.dumps({user: passwords[user] for user in postgres.USERS}),
         "migrate/bdemo_mqtt_password": passwords["observer"],
         "migrate/mqtt_admin_password": passwords["mqtt_admin"],
         "bridge/bdemo_mqtt_password": passwords["bridge"],
@@ -136,7 +130,7 @@ def passwords_in(file: Path) -> dict[str, str]:
 
 def dsn(user: str, passwords: Mapping[str, str]) -> str:
     """Where a service finds the database, and how it gets in."""
-    return f"postgresql://{user}:{quote(passwords[user], safe='')}@postgres:5432/temperature"
+    return f"postgresql://{user}:{quote(passwords[user], safe='')}@{POSTGRES}:{POSTGRES_PORT}/temperature"
 
 
 def mosquitto_hash(password: str) -> str:
@@ -154,9 +148,11 @@ def make_topics(settings: Settings) -> None:
 
 
 def migrate_tables(settings: Settings) -> None:
-    """Brings the tables to this version. Raises ServiceFailed, ConfigurationInvalid."""
+    """Makes roles and database; brings the tables to this version. Raises ServiceFailed, ConfigurationInvalid."""
+    from backend_demo.stack.servers.postgres import provision_at
     from backend_demo.storage.migrate import upgrade
 
+    provision_at(POSTGRES, POSTGRES_PORT, json.loads((SECRETS_DIR / "postgres.json").read_text()))
     upgrade(settings.postgres_dsn)
 
 

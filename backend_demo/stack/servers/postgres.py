@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 #: PostgreSQL refuses to run as root; as root, it is run as this user, which every system has.
 UNPRIVILEGED = "nobody"
+
+#: Its superuser, who owns the tables, and who reads them.
+USERS = ("postgres", "bdemo", "bdemo_reader")
 
 SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -62,7 +66,7 @@ def answers(port: int, state: StateDirectory) -> bool:
 
     async def ask() -> bool:
         async with asyncio.timeout(5):
-            connection = await _connect(port, state, "postgres")
+            connection = await _connect("127.0.0.1", port, state.secret("postgres"), "postgres")
             try:
                 return bool(await connection.fetchval("select 1") == 1)
             finally:
@@ -79,35 +83,39 @@ def provision(port: int, state: StateDirectory) -> str | None:
 
     Raises ServiceFailed.
     """
+    return provision_at("127.0.0.1", port, {user: state.secret(user) for user in USERS})
+
+
+def provision_at(host: str, port: int, passwords: Mapping[str, str]) -> str | None:
+    """As `provision`, for any PostgreSQL of ours."""
     import asyncpg
 
     try:
-        return asyncio.run(_provision(port, state))
+        return asyncio.run(_provision(host, port, passwords))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as problem:
         raise ServiceFailed(f"cannot set PostgreSQL up: {problem}", hint="see: bdemo logs postgres") from problem
 
 
-async def _connect(port: int, state: StateDirectory, database: str) -> asyncpg.Connection:
+async def _connect(host: str, port: int, password: str, database: str) -> asyncpg.Connection:
     import asyncpg
 
-    return await asyncpg.connect(
-        host="127.0.0.1", port=port, user="postgres", password=state.secret("postgres"), database=database, ssl=False
-    )
+    return await asyncpg.connect(host=host, port=port, user="postgres", password=password, database=database, ssl=False)
 
 
-async def _provision(port: int, state: StateDirectory) -> str | None:
+async def _provision(host: str, port: int, passwords: Mapping[str, str]) -> str | None:
+    admin = passwords["postgres"]
     async with asyncio.timeout(30):
-        connection = await _connect(port, state, "postgres")
+        connection = await _connect(host, port, admin, "postgres")
         try:
             for role in ("bdemo", "bdemo_reader"):
                 if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
                     await connection.execute(f"create role {role} login")
-                await connection.execute(f"alter role {role} password '{state.secret(role)}'")
+                await connection.execute(f"alter role {role} password '{passwords[role]}'")
             if not await connection.fetchval("select true from pg_database where datname = 'temperature'"):
                 await connection.execute("create database temperature owner bdemo")
         finally:
             await connection.close()
-        connection = await _connect(port, state, "temperature")
+        connection = await _connect(host, port, admin, "temperature")
         try:
             await connection.execute(
                 "grant select on all tables in schema public to bdemo_reader;"
