@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     stack: Literal["embedded", "compose"] = Field(
         "embedded", description="Run the servers as child processes or as containers."
     )
+    profiles: tuple[Literal["cluster", "mosquitto", "simulator", "tools"], ...] = Field(
+        (),
+        description="Additions to the compose stack: three Kafka brokers; mosquitto as MQTT broker; sensors that "
+        "publish; pgAdmin and a Kafka UI.",
+    )
     port_offset: int = Field(0, ge=0, le=50000, description="Added to every port of the stack.")
     up_timeout_s: float = Field(120, gt=0, description="Seconds in which a started stack must be ready.")
     kafka_heap_mb: int = Field(512, ge=128, description="Heap of the embedded Kafka, MiB.")

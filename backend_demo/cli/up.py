@@ -28,6 +28,10 @@ def up(
         options.StackKind | None,
         typer.Option("--stack", help="Child processes, or containers.  [env: BDEMO_STACK]", show_default=False),
     ] = None,
+    profiles: Annotated[
+        list[str] | None,
+        typer.Option("--profile", help="Compose only: cluster, mosquitto, simulator or tools; repeatable."),
+    ] = None,
     state_dir: options.StateDir = None,
     port_offset: Annotated[
         int | None, typer.Option("--port-offset", min=0, max=50000, help="Add this to every port.", show_default=False)
@@ -45,6 +49,7 @@ def up(
       $ bdemo up
       $ bdemo up kafka postgres
       $ bdemo up --without gateway --scale processing=3
+      $ bdemo up --stack compose --profile cluster
       $ bdemo up --any-port
       $ bdemo up --state-dir /tmp/second --port-offset 10000
     """
@@ -53,7 +58,7 @@ def up(
     from backend_demo.stack.open import open_stack
 
     copies = options.copies(scale or [])
-    settings = options.settings(state_dir=state_dir, port_offset=port_offset, stack=stack)
+    settings = options.settings(state_dir=state_dir, port_offset=port_offset, stack=stack, profiles=profiles or None)
     with Progress() as progress:
         open_stack(settings, any_port=any_port).up(services or [], progress.report, without=without or [], scale=copies)
     if not progress.changed and (any_port or port_offset is not None):

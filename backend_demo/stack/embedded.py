@@ -29,7 +29,7 @@ from backend_demo.stack.services import (
     most_copies,
     with_needs,
 )
-from backend_demo.stack.state import CONTENTS, StateDirectory
+from backend_demo.stack.state import StateDirectory
 from backend_demo.stack.supervisor import ProcessInfo, Program, Supervisor
 
 if TYPE_CHECKING:
@@ -184,11 +184,9 @@ class EmbeddedStack:
         with self.state.lock("stack", wait_s=LOCK_WAIT_S):
             ran = self._stop_all()
             if wipe:
-                self._wipe()
+                self.state.wipe()
         if wipe:
-            for folder in (self.state.locks, self.state.path):
-                with contextlib.suppress(OSError):  # somebody else's files stay
-                    folder.rmdir()
+            self.state.remove_empty()
         return ran
 
     def _stop_all(self) -> bool:
@@ -220,20 +218,6 @@ class EmbeddedStack:
         (data / "postmaster.pid").unlink(missing_ok=True)
         self.supervisor.clean()
         return bool(hung or children or backends)
-
-    def _wipe(self) -> None:
-        """Deletes the stack's own files. Raises ConfigurationInvalid when one is a link to somewhere else."""
-        paths = [self.state.path / name for name in CONTENTS if name != self.state.locks.name]
-        for path in paths:
-            if path.is_symlink():
-                raise ConfigurationInvalid(
-                    f"{path} is a link: not deleted", hint="remove the link and what it points to"
-                )
-        for path in paths:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
 
     # -- looking at it
 

@@ -52,9 +52,14 @@ def follow(files: Mapping[str, Path]) -> Iterator[LogLine]:
 
 def last_errors(path: Path, count: int = 3) -> str | None:
     """The newest lines that tell of an error, or the newest at all; None when the log is empty."""
-    lines = [line.text.rstrip() for line in _tail("", path, 60) if line.text.strip()]
-    telling = [line for line in lines if _ERROR.search(line)]
-    return "\n".join((telling or lines)[-count:]) or None
+    return telling((line.text for line in _tail("", path, 60)), count)
+
+
+def telling(lines: Iterable[str], count: int = 3) -> str | None:
+    """The last of these lines that tell of an error, or the last at all; None when there are none."""
+    written = [line.rstrip() for line in lines if line.strip()]
+    errors = [line for line in written if _ERROR.search(line)]
+    return "\n".join((errors or written)[-count:]) or None
 
 
 def _tail(service: str, path: Path, count: int) -> list[LogLine]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ _SOCKETS_MAX = 80
 
 #: All that a stack keeps in its state directory; nothing else there is ever deleted.
 CONTENTS = (
-    *("kafka", "mqtt", "postgres", "faust", "logs", "run", "locks"),
+    *("kafka", "mqtt", "postgres", "faust", "compose", "logs", "run", "locks"),
     *("supervisor.conf", "stack.json", "secrets.json"),
 )
 
@@ -48,6 +49,9 @@ class StateDirectory:
         self.path = path.resolve()
         self.stack_file = self.path / "stack.json"
         self.secrets_file = self.path / "secrets.json"
+        self.compose = self.path / "compose"
+        """What the compose stack keeps here; its data are in volumes."""
+        self.compose_secrets_file = self.compose / "secrets.json"
         self.logs = self.path / "logs"
         self.locks = self.path / "locks"
         self.sockets = self.path / "run"
@@ -56,11 +60,12 @@ class StateDirectory:
             # not $TMPDIR: it may be as long, and another one when the stack is looked at again
             self.sockets = Path("/tmp") / f"bdemo-{name}"
 
-    def create(self) -> None:
+    def create(self, *, with_secrets: bool = True) -> None:
         """Makes the directory (0700) and the secrets (0600) where they are missing. Raises ConfigurationInvalid."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if any(entry.name not in CONTENTS for entry in self.path.iterdir()) and not self.secrets_file.exists():
+            known = self.secrets_file.exists() or self.compose.exists()
+            if not known and any(entry.name not in CONTENTS for entry in self.path.iterdir()):
                 raise ConfigurationInvalid(
                     f"{self.path} is not empty, and no state directory of bdemo",
                     hint="name an empty or a new directory with --state-dir",
@@ -73,7 +78,7 @@ class StateDirectory:
                         f"{folder} belongs to another user", hint="choose another directory with --state-dir"
                     )
                 folder.chmod(0o700)
-            if not self.secrets_file.exists():
+            if with_secrets and not self.secrets_file.exists():
                 write_private(self.secrets_file, json.dumps({user: secrets.token_urlsafe(18) for user in USERS}))
         except OSError as problem:
             raise ConfigurationInvalid(
@@ -87,8 +92,9 @@ class StateDirectory:
 
     def secret(self, user: str) -> str:
         """The password of an MQTT or PostgreSQL user. Raises NoStack."""
+        file = self.compose_secrets_file if self.kind() == "compose" else self.secrets_file
         try:
-            return str(json.loads(self.secrets_file.read_text())[user])
+            return str(json.loads(file.read_text())[user])
         except (OSError, ValueError, KeyError):
             raise NoStack(self.path) from None
 
@@ -100,6 +106,32 @@ class StateDirectory:
     def forget(self) -> None:
         """Removes the record: no stack runs here."""
         self.stack_file.unlink(missing_ok=True)
+
+    def wipe(self) -> None:
+        """Deletes the stack's own files but for the locks. Raises ConfigurationInvalid when one is a link."""
+        paths = [self.path / name for name in CONTENTS if name != self.locks.name]
+        for path in paths:
+            if path.is_symlink():
+                raise ConfigurationInvalid(
+                    f"{path} is a link: not deleted", hint="remove the link and what it points to"
+                )
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def remove_empty(self) -> None:
+        """Removes the directory, once it has been wiped; somebody else's files stay, and it with them."""
+        for folder in (self.locks, self.path):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    def kind(self) -> str | None:
+        """Which stack is recorded here: `embedded`, `compose`, none."""
+        with contextlib.suppress(NoStack, ConfigurationInvalid):
+            return str(self.saved()["stack"])
+        return None
 
     def want(self, copies: Mapping[str, int]) -> None:
         """Records how many copies of these services are to run, beside those recorded before. Raises NoStack."""

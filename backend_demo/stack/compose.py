@@ -1,0 +1,312 @@
+"""ComposeStack: servers and services as containers, through docker compose."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend_demo.errors import BdemoError, ConfigurationInvalid, NoStack, ServiceFailed, TimedOut, UnknownName
+from backend_demo.stack import compose_containers, compose_docker, compose_logs, compose_project, logfiles
+from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus
+from backend_demo.stack.bringup import HUNG_S, PATIENCE_S, at_once
+from backend_demo.stack.compose_bringup import Images, Watch
+from backend_demo.stack.compose_containers import Container
+from backend_demo.stack.compose_project import Project
+from backend_demo.stack.embedded import LOCK_WAIT_S
+from backend_demo.stack.services import (
+    Service,
+    all_copies,
+    check_copies,
+    chosen,
+    copy_names,
+    copy_of,
+    most_copies,
+    with_needs,
+)
+from backend_demo.stack.state import StateDirectory
+
+if TYPE_CHECKING:
+    from backend_demo.settings import Settings
+
+#: Lines of each container's log that are kept when it goes.
+LOG_LINES = 10_000
+
+
+class ComposeStack:
+    """A `Stack` of containers. All but `up` needs the state directory only."""
+
+    def __init__(self, state_dir: Path, settings: Settings | None = None, *, any_port: bool = False) -> None:
+        self.state = StateDirectory(state_dir)
+        self.project = Project(self.state)
+        self._settings = settings
+        self._any_port = any_port
+
+    @property
+    def table(self) -> dict[str, Service]:
+        """The services that there are with the profiles of this stack."""
+        if self._settings is not None and self.state.kind() != "compose":
+            return compose_project.table(self._settings.profiles)
+        return compose_project.table(self.project.plan().profiles)
+
+    # -- up
+
+    def up(
+        self,
+        services: Collection[str],
+        report: Report,
+        *,
+        without: Collection[str] = (),
+        scale: Mapping[str, int] = NO_CHANGE,
+    ) -> None:
+        """As `Stack.up`. Interrupted while it starts a new stack, it stops what it started.
+
+        A stack of which a service failed is left running: `status` and `logs` show why, and another `up` mends it.
+        """
+        names = with_needs(services, without=without, table=self.table)
+        check_copies(scale, among=names, table=self.table)
+        compose_docker.check()
+        self.state.create(with_secrets=False)
+        with self.state.lock("stack", wait_s=LOCK_WAIT_S):
+            compose_docker.end_clients_of(self.project.name)
+            found = self._containers()
+            new = self.state.kind() != "compose" or not any(each.runs for each in found.values())
+            try:
+                with compose_docker.no_client_left():
+                    if new:
+                        self._plan()
+                    self._bring_up(self._copies(names, scale), found, report, new=new)
+            except BaseException as problem:
+                if new and not isinstance(problem, ServiceFailed | TimedOut) and self._take_down():
+                    for name in all_copies(self._copies(names, scale)):
+                        report(ServiceStatus(name, "stopped"))
+                raise
+
+    def scale(self, copies: Mapping[str, int], report: Report) -> None:
+        """As `Stack.scale`."""
+        check_copies(copies, table=self.table)
+        if not self.project.exists:
+            raise NoStack(self.state.path)
+        with self.state.lock("stack", wait_s=LOCK_WAIT_S):
+            found = self._running()
+            with compose_docker.no_client_left():
+                self._bring_up(self._copies(with_needs(copies, table=self.table), copies), found, report, new=False)
+
+    def _plan(self) -> None:
+        """Fixes ports and everything else that the project is made with, and records the stack."""
+        from backend_demo import settings as settings_module
+        from backend_demo.stack import ports
+
+        settings = self._settings or settings_module.load(state_dir=self.state.path)
+        shifted = ports.free(settings) if self._any_port else ports.shifted(settings)
+        addressed = self.project.save(shifted, offset=settings.port_offset, any_port=self._any_port)
+        self.state.save(addressed.model_copy(update={"stack": "compose"}))
+
+    def _copies(self, names: Collection[str], scale: Mapping[str, int]) -> dict[str, int]:
+        """How many copies of these services there are to be: as `scale` says, else as before, else one."""
+        before: Mapping[str, int] = {}
+        with contextlib.suppress(NoStack, ConfigurationInvalid):
+            before = self.state.wanted()
+        return {name: scale.get(name, before.get(name, 1)) for name in names}
+
+    def _bring_up(
+        self, copies: Mapping[str, int], found: Mapping[str, Container], report: Report, *, new: bool
+    ) -> None:
+        """Starts what does not run, with images first, and waits for all. Ends copies beyond those."""
+        from backend_demo.stack import ports
+
+        names = all_copies(copies)
+        self.project.write_copies(all_copies({**self.state.wanted(), **copies}))
+        # `bdemo run` may be in the place of a container
+        missing = [
+            name for name in names if not (name in found and found[name].runs) and not self.state.is_locked(name)
+        ]
+        for name in missing:
+            for port in self.project.ports(name):
+                ports.check_port(port, name)
+        self.state.want(copies)
+        self._end_surplus(copies, found, report)
+        for name in names:
+            if name not in missing and name in found and found[name].state == "ready":
+                report(ServiceStatus(name, "ready", detail="was running"))
+        waited = [name for name in names if not (name in found and found[name].state == "ready")]
+        limit_s = float(self.state.saved()["up_timeout_s"])
+        if missing:
+            needed = self.project.with_needs(missing)
+            Images(self.project, names, report).fetch(needed, build=new)
+            command = partial(self.project.starting, missing, with_needs=self._lacks_needs(needed, missing, found))
+            Watch(self.project, waited, report, limit_s=limit_s).until_ready(command)
+        elif waited:
+            self._mend_hung(waited, found, report)
+            Watch(self.project, waited, report, limit_s=limit_s).until_ready()
+        self._keep_secrets()
+
+    def _lacks_needs(self, needed: Collection[str], missing: Collection[str], found: Mapping[str, Container]) -> bool:
+        """Whether what the missing ones need must be started too, or made again after an update of the files."""
+        return any(name not in found or not found[name].done for name in needed if name not in missing)
+
+    def _mend_hung(self, names: Collection[str], found: Mapping[str, Container], report: Report) -> None:
+        """Restarts what has been unhealthy for a while."""
+        hung = [found[name] for name in names if name in found and found[name].state == "unhealthy"]
+        deadline = time.monotonic() + HUNG_S
+        while hung and time.monotonic() < deadline:
+            time.sleep(1)
+            now = self._containers()
+            hung = [each for each in hung if each.name in now and now[each.name].state == "unhealthy"]
+        for container in hung:
+            report(ServiceStatus(container.name, "starting", detail="did not answer: restarted"))
+            compose_docker.ask("restart", container.id, limit_s=PATIENCE_S)
+
+    def _end_surplus(self, copies: Mapping[str, int], found: Mapping[str, Container], report: Report) -> None:
+        """Ends copies that are no longer wanted; each leaves its consumer group, and the others take over at once."""
+
+        def end(container: Container) -> None:
+            self._save_log(container)
+            compose_docker.ask("stop", container.id, limit_s=PATIENCE_S)
+            compose_docker.ask("rm", "--force", container.id)
+            report(ServiceStatus(container.name, "stopped"))
+
+        surplus = {
+            name: found[name]
+            for service, count in copies.items()
+            for name in copy_names(service, most_copies(self.table[service]))[count:]
+            if name in found
+        }
+        if surplus:
+            at_once({name: partial(end, container) for name, container in surplus.items()}, threading.Event())
+
+    def _keep_secrets(self) -> None:
+        """Takes the passwords, which the one-shot `setup` has made, out of its volume."""
+        setup = self._containers().get("setup")
+        if setup is None:
+            return
+        target = self.state.compose_secrets_file
+        compose_docker.ask("cp", f"{setup.id}:/secrets/setup/secrets.json", str(target))
+        target.chmod(0o600)
+
+    # -- down
+
+    def down(self, *, wipe: bool = False) -> bool:
+        """As `Stack.down`: the containers go, their newest log lines are kept; the volumes stay, if not wiped."""
+        if not self.project.exists:  # nor any lock in a folder that is not ours
+            return False
+        with self.state.lock("stack", wait_s=LOCK_WAIT_S):
+            compose_docker.end_clients_of(self.project.name)
+            ran = self._take_down(volumes=wipe)
+            if wipe:
+                self.state.wipe()
+        if wipe:
+            self.state.remove_empty()
+        return ran
+
+    def _take_down(self, *, volumes: bool = False) -> bool:
+        from python_on_whales.exceptions import DockerException
+
+        found = self._containers()
+        ran = any(each.runs for each in found.values())
+        try:
+            with compose_docker.no_client_left():
+                self.project.client.compose.stop()
+                for container in found.values():
+                    self._save_log(container)
+                self.project.client.compose.down(remove_orphans=True, volumes=volumes, quiet=True)
+        except DockerException as problem:
+            raise compose_docker.refused(problem.stderr or "") from problem
+        self.state.forget()
+        self.state.remove_dead_locks()
+        shutil.rmtree(self.state.sockets, ignore_errors=True)
+        return ran
+
+    def _save_log(self, container: Container) -> None:
+        """Keeps the newest lines of its log, which goes with the container."""
+        with contextlib.suppress(BdemoError):
+            self.state.log_of(container.name).write_text(compose_containers.log_of(container, LOG_LINES))
+
+    # -- looking at it
+
+    def status(self) -> list[ServiceStatus]:
+        """As `Stack.status`: what each container's health check says."""
+        found, wanted = self._running(), self.state.wanted()
+        names = [
+            name
+            for entry in self.table.values()
+            for number, name in enumerate(copy_names(entry.name, most_copies(entry)), 1)
+            if number <= wanted.get(entry.name, 1) or name in found
+        ]
+        return [self._status(name, found.get(name), wanted) for name in names]
+
+    def _status(self, name: str, container: Container | None, wanted: Mapping[str, int]) -> ServiceStatus:
+        if container is not None:
+            return compose_containers.status_of(container)
+        asked_for = any(name in copy_names(service, count) for service, count in wanted.items())
+        return ServiceStatus(name, "stopped" if asked_for else "off")
+
+    def logs(self, services: Collection[str], *, lines: int, follow: bool) -> Iterator[LogLine]:
+        """As `Stack.logs`; also of the one-shots `setup` and `migrate`, when they are named."""
+        if not self.project.exists:
+            for name in services:
+                copy_of(name, self.table)
+            raise NoStack(self.state.path)
+        found = self._containers() if self.state.kind() == "compose" else {}
+        names = self._named(services, found)
+        if not found:
+            yield from logfiles.newest({name: self.state.log_of(name) for name in names}, lines)
+            return
+        begin = time.time()
+        newest = compose_logs.newest([each for name, each in found.items() if name in names], lines)
+        yield from newest
+        if follow:
+            begin = max((line.time for line in newest), default=begin)
+            yield from compose_logs.follow(self.project.client.client_config.docker_compose_cmd, names, begin)
+
+    def _named(self, services: Collection[str], found: Mapping[str, Container]) -> set[str]:
+        """The copies whose logs these names mean, also of copies to come."""
+        names: set[str] = set()
+        for name in services or self.table:
+            if name in found and found[name].once:
+                names.add(name)
+                continue
+            names |= set(chosen(name, {each.name: most_copies(each) for each in self.table.values()}, self.table))
+        return names
+
+    # -- one service
+
+    def stop(self, service: str) -> None:
+        """As `Stack.stop`."""
+        containers = self._chosen(service)
+        stop = {each.name: partial(compose_docker.ask, "stop", each.id, limit_s=PATIENCE_S) for each in containers}
+        at_once(stop, threading.Event())
+
+    def start(self, service: str) -> None:
+        """As `Stack.start`."""
+        containers = self._chosen(service)
+        compose_docker.ask("start", *(each.id for each in containers), limit_s=PATIENCE_S)
+        names = [each.name for each in containers]
+        Watch(self.project, names, lambda status: None, limit_s=PATIENCE_S).until_ready()
+
+    def _chosen(self, service: str) -> list[Container]:
+        """The containers of the copies that a name means. Raises NoStack, UnknownName."""
+        copy_of(service, self.table)
+        found = self._running()
+        wanted = self.state.wanted()
+        names = chosen(service, wanted, self.table)
+        if copy_of(service, self.table)[0].name not in wanted:
+            raise UnknownName("service", service, wanted)
+        return [found[name] for name in names if name in found]
+
+    # -- containers
+
+    def _containers(self) -> dict[str, Container]:
+        return compose_containers.of_project(self.project.name)
+
+    def _running(self) -> dict[str, Container]:
+        """The containers of the stack that runs. Raises NoStack."""
+        found = self._containers() if self.state.kind() == "compose" else {}
+        if not found:
+            raise NoStack(self.state.path)
+        return found
