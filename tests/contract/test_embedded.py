@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import asyncpg
 import psutil
 import pytest
 
-from backend_demo.errors import ConfigurationInvalid, NoStack, ResourceInUse
+from backend_demo.errors import ConfigurationInvalid, NoStack, PortInUse, ResourceInUse
 from backend_demo.settings import Settings
 from backend_demo.stack import bringup, embedded, logfiles
 from backend_demo.stack.embedded import EmbeddedStack
@@ -50,6 +51,34 @@ def test_down_cleans_up_after_a_killed_supervisor(small: Small) -> None:
     kill_supervisor(settings)
     assert stack.down() is True
     assert leftovers(settings, stack) == []
+
+
+def test_copies_outlive_a_killed_supervisor(tmp_path: Path) -> None:
+    """They are told, mended, and ended by `down`, as every service is."""
+    stack = EmbeddedStack(tmp_path / "state", Settings(state_dir=tmp_path / "state"), any_port=True)
+    copies = ("processing", "processing-2")
+    try:
+        stack.up(["processing"], lambda status: None, scale={"processing": 2})
+        settings = stack.state.attached(Settings())
+        before = {name: pid_of(stack, name) for name in copies}
+        kill_supervisor(settings)
+        assert {name: state_of(stack, name) for name in copies} == dict.fromkeys(copies, "unhealthy")
+        stack.up(["processing"], lambda status: None)
+        assert {name: state_of(stack, name) for name in copies} == dict.fromkeys(copies, "ready")
+        assert not set(before.values()) & {process.pid for process in processes_of(settings)}
+        kill_supervisor(settings)
+        assert stack.down() is True
+        assert leftovers(settings, stack) == []
+    finally:
+        stack.down()
+
+
+def test_a_copy_whose_port_is_taken_is_told_before_anything_changes(small: Small) -> None:
+    settings, stack = small()
+    port = settings.collection_stats_port + 100
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(PortInUse, match=f"port {port} of collection-2"):
+        stack.scale({"collection": 2}, lambda status: None)
+    assert state_of(stack, "collection") == "off"
 
 
 def test_down_ends_a_supervisor_that_hangs(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:

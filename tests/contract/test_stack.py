@@ -6,12 +6,12 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from backend_demo.errors import NoStack, PortInUse, UnknownName
+from backend_demo.errors import NoStack, PortInUse, UnknownName, UsageError
 from backend_demo.settings import Settings
 from backend_demo.stack.base import LogLine, ServiceStatus, Stack
 from backend_demo.stack.open import open_stack
@@ -102,6 +102,122 @@ def test_logs_can_be_followed(stack: Stack) -> None:
     stack.start("gateway")
     reader.join(30)
     assert [line.service for line in seen] == ["gateway"]
+
+
+def test_what_nobody_asked_for_is_off(small: Small) -> None:
+    _, stack = small()
+    states = {status.name: status.state for status in stack.status()}
+    assert {name for name, state in states.items() if state == "ready"} == {"mqtt", "postgres"}
+    assert {name for name, state in states.items() if state == "off"} == states.keys() - {"mqtt", "postgres"}
+
+
+def test_what_is_left_out_does_not_run_until_it_is_asked_for(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "part")
+    stack = open_stack(settings, any_port=True)
+    others = [name for name in SERVICES if name not in ("mqtt", "postgres")]
+    try:
+        stack.up((), lambda status: None, without=[*others, "mqtt", "grafana", "prometheus"])
+        assert (state_of(stack, "postgres"), state_of(stack, "mqtt")) == ("ready", "off")
+        stack.up((), lambda status: None, without=[*others, "grafana", "prometheus"])
+        assert (state_of(stack, "postgres"), state_of(stack, "mqtt")) == ("ready", "ready")
+        stack.up((), lambda status: None, without=[*others, "mqtt", "grafana", "prometheus"])
+        assert state_of(stack, "mqtt") == "ready", "what is left out is not stopped"
+    finally:
+        stack.down()
+
+
+def test_what_is_needed_cannot_be_left_out(tmp_path: Path) -> None:
+    stack = open_stack(Settings(state_dir=tmp_path / "none"), any_port=True)
+    with pytest.raises(UsageError, match="kafka cannot be left out: bridge"):
+        stack.up((), lambda status: None, without=["kafka"])
+    with pytest.raises(UnknownName):
+        stack.up((), lambda status: None, without=["grafanna"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def scaled(stack: Stack) -> Iterator[Stack]:
+    """The session's stack with three copies of processing; with one of each service afterwards."""
+    stack.scale({"processing": 3}, lambda status: None)
+    yield stack
+    stack.scale({"processing": 1, "loader": 1}, lambda status: None)
+
+
+COPIES = ("processing", "processing-2", "processing-3")
+
+
+def copies_of(stack: Stack, service: str) -> dict[str, str]:
+    return {status.name: status.state for status in stack.status() if status.name.startswith(service)}
+
+
+def test_copies_come_and_go(scaled: Stack) -> None:
+    assert copies_of(scaled, "processing") == dict.fromkeys(COPIES, "ready")
+    assert len({pid_of(scaled, name) for name in COPIES}) == 3
+    assert len(scaled.status()) == len(SERVICES) + 2
+    reports: list[ServiceStatus] = []
+    first = pid_of(scaled, "processing")
+    scaled.scale({"processing": 1, "loader": 2}, reports.append)
+    assert {(report.name, report.state) for report in reports} >= {
+        *(("processing-2", "stopped"), ("processing-3", "stopped"), ("loader-2", "ready"))
+    }
+    assert copies_of(scaled, "processing") == {"processing": "ready"}
+    assert copies_of(scaled, "loader") == {"loader": "ready", "loader-2": "ready"}
+    assert pid_of(scaled, "processing") == first
+
+
+def test_up_mends_copies_and_keeps_their_number(scaled: Stack) -> None:
+    before = {status.name: status.pid for status in scaled.status()}
+    scaled.up((), lambda status: None)
+    assert {status.name: status.pid for status in scaled.status()} == before
+    scaled.stop("processing-3")
+    assert copies_of(scaled, "processing") == {**dict.fromkeys(COPIES, "ready"), "processing-3": "stopped"}
+    scaled.up((), lambda status: None)
+    assert copies_of(scaled, "processing") == dict.fromkeys(COPIES, "ready")
+    scaled.up((), lambda status: None, scale={"processing": 2})
+    assert copies_of(scaled, "processing") == dict.fromkeys(COPIES[:2], "ready")
+
+
+def test_a_killed_copy_comes_back(scaled: Stack) -> None:
+    pid = pid_of(scaled, "processing-2")
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: state_of(scaled, "processing-2") == "ready" and pid_of(scaled, "processing-2") != pid)
+    assert next(status.restarts for status in scaled.status() if status.name == "processing-2") >= 1
+
+
+def test_a_service_s_name_means_all_copies_and_a_copy_s_name_one(scaled: Stack) -> None:
+    scaled.stop("processing-1")
+    assert copies_of(scaled, "processing") == {**dict.fromkeys(COPIES, "ready"), "processing": "stopped"}
+    scaled.stop("processing")
+    assert copies_of(scaled, "processing") == dict.fromkeys(COPIES, "stopped")
+    scaled.start("processing")
+    assert copies_of(scaled, "processing") == dict.fromkeys(COPIES, "ready")
+    assert {line.service for line in scaled.logs(["processing-2"], lines=5, follow=False)} == {"processing-2"}
+    assert {line.service for line in scaled.logs(["processing"], lines=500, follow=False)} == set(COPIES)
+    for act in (scaled.stop, scaled.start):
+        with pytest.raises(UnknownName, match="processing-5"):
+            act("processing-5")
+
+
+@pytest.mark.parametrize(
+    ("service", "count"),
+    [("processing", 0), ("processing", -1), ("processing", 9), ("kafka", 3), ("gateway", 2), ("bridge", 2)],
+)
+def test_copies_that_there_cannot_be_are_refused(stack: Stack, service: str, count: int) -> None:
+    before = {status.name: status.pid for status in stack.status()}
+    with pytest.raises(UsageError, match=f"{service}={count}"):
+        stack.scale({"loader": 2, service: count}, lambda status: None)
+    with pytest.raises(UsageError, match=f"{service}={count}"):
+        stack.up((), lambda status: None, scale={service: count})
+    assert {status.name: status.pid for status in stack.status()} == before
+
+
+def test_nothing_is_scaled_without_a_stack(tmp_path: Path) -> None:
+    stack = open_stack(Settings(state_dir=tmp_path / "none"))
+    with pytest.raises(NoStack):
+        stack.scale({"processing": 2}, lambda status: None)
+    with pytest.raises(UnknownName):
+        stack.scale({"procesing": 2}, lambda status: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_stacks_stand_side_by_side(stack: Stack, small: Small) -> None:

@@ -11,6 +11,7 @@ import pytest
 from backend_demo.errors import ConfigurationInvalid, PortInUse
 from backend_demo.settings import Settings
 from backend_demo.stack import ports
+from backend_demo.stack.services import SERVICES, copy_names, most_copies
 
 
 @pytest.fixture
@@ -50,6 +51,25 @@ def test_free_ports_are_free_and_differ() -> None:
     settings = ports.free(Settings())
     assert len({getattr(settings, name) for name in ports.OWNERS}) == len(ports.OWNERS)
     ports.check_free(settings.model_dump(), ports.OWNERS.values())
+
+
+def test_free_ports_are_free_for_every_copy_and_out_of_the_way_of_connections() -> None:
+    settings = ports.free(Settings())
+    copies = [copy for name, entry in SERVICES.items() for copy in copy_names(name, most_copies(entry))]
+    ports.check_free(settings.model_dump(), copies)
+    assert all(1024 < getattr(settings, name) < 32_000 for name in ports.OWNERS)
+
+
+def test_a_taken_port_of_a_copy_names_the_copy(taken: int) -> None:
+    settings = {"loader_stats_port": taken - 200}
+    ports.check_free(settings, ["loader-2"])
+    with pytest.raises(PortInUse, match=f"port {taken} of loader-3 is taken"):
+        ports.check_free(settings, ["loader-2", "loader-3"])
+
+
+def test_a_copy_beyond_the_last_port_is_refused() -> None:
+    with pytest.raises(ConfigurationInvalid, match="loader-3 would listen on 65700"):
+        ports.check_free({"loader_stats_port": 65_500}, ["loader-3"])
 
 
 def test_a_taken_port_names_port_service_and_owner(taken: int) -> None:

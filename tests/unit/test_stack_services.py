@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from backend_demo.errors import UnknownName
+from backend_demo.domain.topics import PARTITIONS
+from backend_demo.errors import UnknownName, UsageError
 from backend_demo.settings import Settings
-from backend_demo.stack.services import SERVICES, service, with_needs
+from backend_demo.stack.services import (
+    SERVICES,
+    all_copies,
+    check_copies,
+    chosen,
+    copy_of,
+    service,
+    services_of,
+    stats_port,
+    with_needs,
+)
 
 
-def test_a_service_comes_after_what_it_needs() -> None:
+@pytest.mark.parametrize("stack", ["embedded", "compose"])
+def test_a_service_comes_after_what_it_needs(stack: str) -> None:
     seen: set[str] = set()
-    for entry in SERVICES.values():
+    for entry in services_of(stack).values():
         assert set(entry.needs) <= seen
         seen.add(entry.name)
 
@@ -39,9 +51,98 @@ def test_an_unknown_name_is_refused(name: str) -> None:
         service(name)
     with pytest.raises(UnknownName):
         with_needs([name])
+    with pytest.raises(UnknownName):
+        with_needs([], without=[name])
 
 
 def test_the_hint_names_the_nearest() -> None:
     with pytest.raises(UnknownName) as caught:
         service("loder")
     assert caught.value.hint == "did you mean loader?"
+
+
+def test_what_is_left_out_is_not_among_them() -> None:
+    assert with_needs([], without=["gateway", "bridge"]) == [
+        *("kafka", "mqtt", "postgres", "collection", "processing", "aggregation", "loader")
+    ]
+
+
+def test_what_only_the_other_stack_has_may_be_left_out_and_cannot_be_started() -> None:
+    assert with_needs([], without=["grafana", "prometheus"]) == list(SERVICES)
+    assert "grafana" in with_needs(["grafana"], table=services_of("compose"))
+    with pytest.raises(UsageError, match="only the compose stack has grafana"):
+        with_needs(["grafana"])
+
+
+def test_what_is_needed_cannot_be_left_out_alone() -> None:
+    with pytest.raises(UsageError, match="postgres cannot be left out: loader, gateway need it") as caught:
+        with_needs([], without=["postgres"])
+    assert caught.value.hint == "leave out as well: --without loader --without gateway"
+    assert "postgres" not in with_needs([], without=["postgres", "loader", "gateway"])
+    with pytest.raises(UsageError, match="both named and left out"):
+        with_needs(["gateway"], without=["gateway"])
+
+
+def test_the_first_copy_has_the_service_s_name() -> None:
+    assert all_copies({"kafka": 1, "processing": 3}) == ["kafka", "processing", "processing-2", "processing-3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("processing", ("processing", 1)), ("processing-1", ("processing", 1)), ("loader-8", ("loader", 8))],
+)
+def test_a_copy_is_found_by_its_name(name: str, found: tuple[str, int]) -> None:
+    entry, number = copy_of(name)
+    assert (entry.name, number) == found
+
+
+@pytest.mark.parametrize("name", ["processing-0", "processing-9", "processing-12", "processing-", "kafka-2", "x-2"])
+def test_what_cannot_be_a_copy_is_refused(name: str) -> None:
+    with pytest.raises(UnknownName):
+        copy_of(name)
+
+
+def test_a_service_s_name_means_all_its_copies() -> None:
+    copies = {"processing": 2}
+    assert chosen("processing", copies) == ["processing", "processing-2"]
+    assert chosen("processing-1", copies) == ["processing"]
+    assert chosen("processing-2", copies) == ["processing-2"]
+    assert chosen("loader", copies) == ["loader"]
+    with pytest.raises(UnknownName) as caught:
+        chosen("processing-3", copies)
+    assert "processing-2" in caught.value.hint
+
+
+def test_each_copy_has_a_metrics_port_of_its_own() -> None:
+    addresses = Settings().model_dump()
+    most = {entry.name: PARTITIONS for entry in SERVICES.values() if not entry.single}
+    ports = [stats_port(copy, addresses) for copy in all_copies(most)]
+    assert stats_port("processing-3", addresses) == 7203
+    assert len(set(ports)) == len(ports)
+    assert not {addresses[port] for entry in SERVICES.values() for port in entry.ports[:-1]} & set(ports)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "reason"),
+    [
+        ("processing", 0, "one copy at least"),
+        ("processing", -1, "one copy at least"),
+        ("processing", PARTITIONS + 1, "8 partitions"),
+        ("kafka", 3, "its data belong to a single process"),
+        ("gateway", 2, "it listens on a single port"),
+        ("bridge", 2, "its MQTT session belongs to a single client"),
+    ],
+)
+def test_copies_that_there_cannot_be_are_refused_with_the_reason(name: str, count: int, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason) as caught:
+        check_copies({name: count})
+    assert caught.value.hint
+
+
+def test_copies_of_what_is_not_started_are_refused() -> None:
+    check_copies({"processing": PARTITIONS, "kafka": 1})
+    check_copies({"processing": 2}, among=["processing"])
+    with pytest.raises(UsageError, match="processing is not to be started"):
+        check_copies({"processing": 2}, among=["kafka"])
+    with pytest.raises(UnknownName):
+        check_copies({"procesing": 2})

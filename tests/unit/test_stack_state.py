@@ -64,6 +64,20 @@ def test_the_record_of_another_version_is_not_read(state: StateDirectory) -> Non
         state.saved()
 
 
+def test_the_record_knows_how_many_copies_are_wanted(state: StateDirectory) -> None:
+    state.save(Settings(state_dir=state.path))
+    assert state.wanted() == {}
+    state.want({"kafka": 1, "processing": 3})
+    state.want({"processing": 2, "loader": 1})
+    assert state.wanted() == {"kafka": 1, "processing": 2, "loader": 1}
+    assert state.saved()["kafka_port"] == Settings().kafka_port
+    state.save(Settings(state_dir=state.path))
+    assert state.wanted() == {}
+    state.forget()
+    with pytest.raises(NoStack):
+        state.want({"kafka": 1})
+
+
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(ConfigurationInvalid, match="not empty"):
@@ -84,6 +98,9 @@ def test_a_lock_keeps_others_out_and_names_its_owner(state: StateDirectory) -> N
     held = f"held by process {os.getpid()}"
     with state.lock("stack"), pytest.raises(ResourceInUse, match=held), state.lock("stack"):
         pass
+    assert not state.is_locked("stack")
+    with state.lock("stack"):
+        assert state.is_locked("stack")
     with state.lock("stack"):
         pass
     assert list(state.locks.iterdir()) == []
