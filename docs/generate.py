@@ -48,7 +48,8 @@ def settings() -> str:
     return f"""# Settings
 
 From strongest to weakest: a flag of the command, `{ENV_PREFIX}` and the name in capitals in the environment,
-`{CONFIG_FILE}` in the working directory or above it, the original's names (environment or `.env`), the default.
+a container's secret files (`/run/secrets/bdemo_postgres_dsn` and `bdemo_mqtt_password`), `{CONFIG_FILE}` in the
+working directory or above it, the original's names (environment or `.env`), the default.
 An unknown name is an error.
 
 {table(["setting", "default", "bounds", "meaning"], rows)}"""
