@@ -14,7 +14,9 @@ def average(values: Sequence[float]) -> float:
 
     Raises ZeroDivisionError when there are none. Source: docs/architecture.md, Average.
     """
-    return round(sum(values) / len(values), 2)
+    # rounded after each step, as PostgreSQL's sum is; from Python 3.12 on, `sum` that begins with a number carries the
+    # rest of each step along, which changes one average in forty
+    return round(sum(values, False) / len(values), 2)
 
 
 class Unchanged(Enum):

@@ -10,6 +10,14 @@ readings = st.lists(
 )
 
 
+@given(st.lists(st.floats(-50, 150, allow_nan=False).map(lambda value: round(value, 2)), min_size=1, max_size=10))
+def test_an_average_is_rounded_as_postgresql_s_in_every_version_of_python(values: list[float]) -> None:
+    total = 0.0
+    for value in values:
+        total += value
+    assert average(values) == round(total / len(values), 2)
+
+
 def oracle(stored: dict[float, float], window: int) -> dict[float, float]:
     """For each reading, the mean of the newest `window` readings up to it."""
     times = sorted(stored)
