@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 SCHEMA = "bdemo.verify/1"
 
+#: Sensors shown of those of which something is wrong.
+SENSORS = 10
+
 
 def verify(
     ledger: Annotated[
@@ -27,6 +31,9 @@ def verify(
     wait: Annotated[
         str, typer.Option(metavar="TIME", help="How long readings and averages may still be on their way.")
     ] = "30s",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show all figures, and what is wrong by sensor.")
+    ] = False,
     output_format: options.OutputFormat = options.Output.table,
     state_dir: options.StateDir = None,
 ) -> None:
@@ -37,13 +44,15 @@ def verify(
     With a ledger: each acknowledged reading is stored once with its value, or
     was refused; nothing else is stored in its place; its sensors' averages are
     computed anew. Without one: each reading has an average, and it is the one
-    that PostgreSQL computes itself. Exit code 8 when something is wrong.
+    that PostgreSQL computes itself. Exit code 8 when something is wrong; of what
+    is lost, it is then said which topic had it last.
 
     \b
     Examples:
       $ bdemo verify
       $ bdemo simulate --duration 10s --late 0.1 --ledger run.jsonl
       $ bdemo verify --ledger run.jsonl
+      $ bdemo verify --ledger run.jsonl -v
       $ bdemo verify --ledger run.jsonl --wait 2m -o json
     """
     import asyncio
@@ -60,14 +69,31 @@ def verify(
     verdict = asyncio.run(operation.verify(settings, expected, wait_s=wait_s, notify=output.say))
     if output_format is options.Output.json:
         output.show_json(_as_json(verdict))
-    else:
+    elif verbose:
         show(verdict)
+    elif verdict.passed:
+        print(_right(verdict))
     if not verdict.passed:
-        wrong = [f"{findings.count:,} {_phrase(name)}" for name, findings in verdict.findings.items() if findings.count]
         raise VerificationFailed(
-            f"not as it should be: {', '.join(wrong)}",
-            hint="look on: bdemo status, bdemo logs, bdemo tail topic dead-letter",
+            f"not as it should be: {_wrong(verdict)}",
+            hint="look on: bdemo verify -v, bdemo status, bdemo logs, bdemo tail topic dead-letter",
         )
+
+
+def _right(verdict: Verdict) -> str:
+    if verdict.ledger is None:
+        return f"nothing is wrong: {verdict.averages:,} averages, one for each reading, as PostgreSQL computes them"
+    refused = f", {verdict.dead_letters:,} refused" if verdict.dead_letters else ""
+    return (
+        f"nothing is wrong: {verdict.acked:,} of {verdict.ledger:,} readings acknowledged, each stored once{refused}; "
+        f"{verdict.averages:,} averages right"
+    )
+
+
+def _wrong(verdict: Verdict) -> str:
+    wrong = ", ".join(f"{found.count:,} {_phrase(name)}" for name, found in verdict.findings.items() if found.count)
+    seen = [f"{count:,} in {topic or 'no topic'}" for topic, count in verdict.last_seen.items() if count]
+    return wrong + (f" (last seen: {', '.join(seen)})" if seen else "")
 
 
 def _phrase(name: str) -> str:
@@ -80,7 +106,9 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     def plain(name: str) -> dict[str, Any] | None:
         if name not in checked:
             return None
-        return {"count": found[name].count, "examples": [example._asdict() for example in found[name].examples]}
+        findings = found[name]
+        examples = [example._asdict() for example in findings.examples]
+        return {"count": findings.count, "sensors": dict(findings.sensors), "examples": examples}
 
     figures = {name: value for name, value in vars(verdict).items() if name not in found}
     if verdict.ledger is None:  # then nobody has looked for them
@@ -114,11 +142,23 @@ def show(verdict: Verdict) -> None:
     checked = _checked(verdict)
     rows += [(_phrase(name), f"{findings.count:,}") for name, findings in checked.items()]
     output.show_table(("verdict", ">"), rows, title="Nothing is wrong." if verdict.passed else "Something is wrong.")
+    sensors = Counter[int]()
+    for findings in checked.values():
+        sensors.update(findings.sensors)
+    if sensors:
+        lines = [(str(sensor), _of_sensor(checked, sensor)) for sensor, _ in sensors.most_common(SENSORS)]
+        title = f"The {SENSORS} worst of {len(sensors):,} sensors" if len(sensors) > SENSORS else ""
+        output.show_table(("sensor>", "wrong"), lines, title=title)
     examples = [
         (_phrase(name), *_cells(example)) for name, findings in checked.items() for example in findings.examples
     ]
     if examples:
         output.show_table(("for example", "sensor>", "timestamp>", "expected>", "found>"), examples)
+
+
+def _of_sensor(checked: dict[str, Findings], sensor: int) -> str:
+    counts = {name: found.sensors[sensor] for name, found in checked.items()}
+    return ", ".join(f"{count:,} {_phrase(name)}" for name, count in counts.items() if count)
 
 
 def _cells(finding: Finding) -> tuple[str, str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -55,14 +55,16 @@ EXAMPLES = 5
 
 @dataclass
 class Findings:
-    """All that is wrong in one way: how many, and the first few."""
+    """All that is wrong in one way: how many, of which sensors, and the first few."""
 
     count: int = 0
+    sensors: Counter[int] = field(default_factory=Counter)
     examples: list[Finding] = field(default_factory=list)
 
     def add(self, finding: Finding) -> None:
         """Counts it, and keeps it while there are few."""
         self.count += 1
+        self.sensors[finding.sensor] += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(finding)
 
@@ -83,6 +85,8 @@ class Verdict:
     """Readings of the ledger that were refused: they are in `dead-letter`."""
     lost: Findings = field(default_factory=Findings)
     """Acknowledged, and neither in `temperature` nor refused."""
+    last_seen: dict[str, int] = field(default_factory=dict)
+    """The lost ones by the last topic that has them; "" for those that no topic has."""
     doubled: Findings = field(default_factory=Findings)
     """More than one row for one identity."""
     altered: Findings = field(default_factory=Findings)
@@ -167,6 +171,8 @@ class Judge:
         self._window = window
         self._waiting = set(expected.sensors)
         """Sensors whose rows have not come yet."""
+        self.lost: set[tuple[int, float]] = set()
+        """Identities of the lost readings."""
         self._sensor: int | None = None
         self._missing: dict[float, tuple[float, bool]] = {}
         """The sensor's readings whose rows have not come yet."""
@@ -223,6 +229,7 @@ class Judge:
                 self._verdict.dead_letters += 1
             elif acked:
                 self._verdict.lost.add(Finding(self._sensor, timestamp, value, None))
+                self.lost.add((self._sensor, timestamp))
         self._sensor = None
 
     def _match(self, sensor: int, timestamp: float, value: float) -> None:
@@ -249,7 +256,7 @@ def judge(
 
 
 def identities(key: bytes | None, raw: bytes | None) -> list[tuple[int, float]]:
-    """The readings in a dead letter; none where its bytes hold none.
+    """The readings in a record of any topic, dead letters too; none where its bytes hold none.
 
     `raw` is a record of a later topic, or a sensor's payload, or an element of it with the MQTT topic as `key`.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from backend_demo.domain.topics import DEAD_LETTER
+from backend_demo.domain.topics import DEAD_LETTER, PROCESSED_DATA, SENSOR_DATA, SRC_DATA
 from backend_demo.domain.verdict import Expected, Finding, Judge, Row, Verdict, identities
 from backend_demo.errors import ServiceFailed, UnknownName
 from backend_demo.operations.kafka_log import KafkaLog, partitions_of
@@ -80,6 +80,8 @@ async def verify(
                 return verdict
             notify("something is missing or wrong still, waiting" if not over else "nothing more comes")
         if over and verdict is not None:
+            if isinstance(check, _AgainstLedger) and verdict.lost.count:
+                await check.trace(verdict)
             return verdict
         await asyncio.sleep(POLL_S)
 
@@ -90,38 +92,49 @@ class _AgainstLedger:
     def __init__(self, settings: Settings, expected: Expected, notify: Callable[[str], None]) -> None:
         self._settings, self._expected, self._notify = settings, expected, notify
         self._refused: set[tuple[int, float]] = set()
+        self._lost: set[tuple[int, float]] = set()
 
     async def __call__(self) -> Verdict:
-        verdict = await self._judge()
+        judge, verdict = await self._judge()
         if verdict.lost.count or verdict.altered.count:
-            self._refused = await self._read_dead_letters()
-            verdict = await self._judge()
+            sensors = set(self._expected.sensors)
+            self._refused = {found async for found in self._identities(DEAD_LETTER) if found[0] in sensors}
+            judge, verdict = await self._judge()
+        self._lost = judge.lost
         return verdict
 
-    async def _judge(self) -> Verdict:
+    async def trace(self, verdict: Verdict) -> None:
+        """Looks for the lost readings in the topics, from the last one back."""
+        left = set(self._lost)
+        for topic in (PROCESSED_DATA, SRC_DATA, SENSOR_DATA):
+            if left:
+                found = {identity async for identity in self._identities(topic) if identity in left}
+                left -= found
+                verdict.last_seen[topic] = len(found)
+        verdict.last_seen[""] = len(left)
+
+    async def _judge(self) -> tuple[Judge, Verdict]:
         judge = Judge(self._expected, self._refused, window=self._settings.aggregation_window)
         async with _database(self._settings) as connection:
             rows = connection.cursor(_ROWS, self._expected.sensors, self._expected.last, prefetch=PREFETCH)
             async for row in rows:
                 judge.see(Row(*row))
-        return judge.end()
+        return judge, judge.end()
 
-    async def _read_dead_letters(self) -> set[tuple[int, float]]:
-        """The readings of the ledger's sensors in `dead-letter`, from the ledger's first time to now."""
-        bootstrap, sensors = self._settings.kafka_bootstrap, set(self._expected.sensors)
+    async def _identities(self, topic: str) -> AsyncIterator[tuple[int, float]]:
+        """The readings in a topic, from the ledger's first time to now."""
+        bootstrap = self._settings.kafka_bootstrap
         known = await partitions_of(bootstrap)
-        if DEAD_LETTER not in known:
-            raise UnknownName("topic", DEAD_LETTER, known)
-        async with KafkaLog(bootstrap, known[DEAD_LETTER], patience_s=PATIENCE_S, notify=self._notify) as log:
+        if topic not in known:
+            raise UnknownName("topic", topic, known)
+        async with KafkaLog(bootstrap, known[topic], patience_s=PATIENCE_S, notify=self._notify) as log:
             ends = await log.ends()
             log.seek(await log.starts(max(1.0, self._expected.first - CLOCKS_S)))
-            refused: set[tuple[int, float]] = set()
             while unread := [partition for partition in ends if log.positions[partition] < ends[partition]]:
                 for records in (await log.poll(unread)).values():
                     for record in records:
-                        found = identities(record.key, record.value)
-                        refused.update(identity for identity in found if identity[0] in sensors)
-            return refused
+                        for identity in identities(record.key, record.value):
+                            yield identity
 
 
 class _AgainstOracle:

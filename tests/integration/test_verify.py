@@ -50,6 +50,9 @@ def test_nothing_is_wrong(bdemo: Any, ledger: Path) -> None:
     assert found["ledger"] == found["acked"] == len(readings)
     assert found["readings"] == found["averages"] >= len(readings)
     assert verdict(bdemo)["passed"]
+    (line,) = bdemo("verify", "--ledger", str(ledger)).stdout.splitlines()
+    assert line.startswith(f"nothing is wrong: {len(readings):,} of {len(readings):,} readings acknowledged")
+    assert "averages wrong" in bdemo("verify", "--ledger", str(ledger), "-v").stdout
 
 
 @pytest.fixture
@@ -82,6 +85,11 @@ def test_what_is_wrong_is_found(bdemo: Any, ledger: Path, tamper: Any, statement
     assert not found["passed"]
     assert wrong(found)[finding] == 1
     assert found[finding]["examples"][0]["sensor"] == 3
+    assert found[finding]["sensors"] == {"3": 1}
+    if finding == "lost":
+        assert found["last_seen"] == {"processed-data": 1, "": 0}
+    said = bdemo("verify", "--ledger", str(ledger), "--wait", "3s", code=8).stderr.splitlines()[-2]
+    assert said.startswith(f"error: not as it should be: 1 {'averages' if 'average' in finding else 'readings'}")
     assert set(wrong(verdict(bdemo, "--wait", "3s", code=8))) == {name for name in wrong(found) if "average" in name}
 
 
