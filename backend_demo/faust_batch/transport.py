@@ -30,13 +30,16 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from backend_demo.faust_batch import private
-from backend_demo.faust_batch.fetch import take_whole_batches
+from backend_demo.faust_batch.fetch import PARTITION_RECORDS, take_whole_batches
 from backend_demo.faust_batch.offsets import Delivery, OffsetTracker
 
 log = structlog.get_logger(__name__)
 
 #: Batches that are fetched and not yet handled: one in work, one ready behind it.
 IN_FLIGHT = 2
+
+#: A batch that holds so many records need not wait for more of a partition with a backlog.
+ENOUGH_RECORDS = 4 * PARTITION_RECORDS
 
 #: Above this many records a second a paced consumer lets the broker collect records before it answers: so many bytes,
 #: for so many milliseconds at most. Many tiny fetches cost broker and consumers more than the records in them.
@@ -171,9 +174,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             await room.acquire()
             delivered = False
             try:
-                records, _ = await self._wait_next_records(timeout=1.0)
+                records = await self._poll()
                 if self.transport.paced:
-                    self._pace(sum(map(len, records.values())) if records else 0)
+                    self._pace(sum(map(len, records.values())))
                 if records and self.flow_active:
                     await self.callback(self._message(records))
                     delivered = True
@@ -182,6 +185,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             finally:
                 if not delivered:
                     room.release()
+
+    async def _poll(self) -> dict[Any, list[Record]]:
+        """What was fetched, evenly of all partitions; where few have a backlog, more of these."""
+        records, _ = await self._wait_next_records(timeout=1.0)
+        sizes = [len(found) for found in (records or {}).values()]
+        while sizes and max(sizes) >= PARTITION_RECORDS and sum(sizes) < ENOUGH_RECORDS:
+            more, _ = await self._wait_next_records(timeout=0.0)
+            if not more:
+                break
+            for tp, found in more.items():
+                records.setdefault(tp, []).extend(found)
+            sizes = [len(found) for found in records.values()]
+        return records or {}
 
     def _message(self, records: Mapping[Any, Sequence[Record]]) -> ConsumerMessage:
         by_partition = {TP(tp.topic, tp.partition): found for tp, found in records.items()}
