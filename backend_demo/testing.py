@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from backend_demo.stack.state import StateDirectory
 
 @contextlib.contextmanager
 def running_stack(
-    state_dir: Path | None = None, *, any_port: bool = True, **settings: Any
+    state_dir: Path | None = None, *, any_port: bool = True, without: Collection[str] = (), **settings: Any
 ) -> Iterator[tuple[Settings, Stack]]:
     """A stack of its own, on free ports, that is brought up before and down after; its settings and the stack.
 
-    It is wiped afterwards when no `state_dir` is given. `settings` are those of `Settings`, by name::
+    It is wiped afterwards when no `state_dir` is given. `without`: services that are left out. `settings` are those of
+    `Settings`, by name; `stack="compose"` runs containers::
 
         @pytest.fixture(scope="session")
         def stack():
@@ -32,7 +33,7 @@ def running_stack(
         configured = Settings(state_dir=folder, **settings)
         stack = open_stack(configured, any_port=any_port)
         cleanup.callback(stack.down, wipe=state_dir is None)
-        stack.up((), _ignore)
+        stack.up((), _ignore, without=without)
         yield StateDirectory(folder).attached(configured), stack
 
 

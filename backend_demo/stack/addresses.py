@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backend_demo.stack.compose_project import Project
 from backend_demo.stack.services import SERVICES, copy_names, stats_port
 from backend_demo.stack.state import StateDirectory
 
@@ -16,9 +17,8 @@ def addresses(saved: Mapping[str, Any], state: StateDirectory) -> dict[str, str]
         "gateway": saved["gateway_url"],
         "kafka": saved["kafka_bootstrap"],
         "mqtt": f"{saved['mqtt_host']}:{saved['mqtt_port']}",
-        "nats": f"nats://127.0.0.1:{saved['nats_port']}",
         "postgres": f"postgresql://bdemo@127.0.0.1:{saved['postgres_port']}/temperature",
-        "postgres_socket": f"{state.sockets / 'postgres'}",
+        **(_embedded(saved, state) if saved["stack"] == "embedded" else _compose(copies, state)),
         **{
             f"{copy}_metrics": f"http://{saved['stats_host']}:{stats_port(copy, saved)}/metrics"
             for service in SERVICES.values()
@@ -27,3 +27,18 @@ def addresses(saved: Mapping[str, Any], state: StateDirectory) -> dict[str, str]
         },
         "state": str(state.path),
     }
+
+
+def _embedded(saved: Mapping[str, Any], state: StateDirectory) -> dict[str, str]:
+    return {
+        "nats": f"nats://127.0.0.1:{saved['nats_port']}",
+        "postgres_socket": f"{state.sockets / 'postgres'}",
+    }
+
+
+def _compose(copies: Mapping[str, int], state: StateDirectory) -> dict[str, str]:
+    """Of what only containers have."""
+    ports = Project(state).plan().environment
+    pages = ("prometheus", "grafana", "pgadmin", "kafka-ui")
+    names = {page: f"{page.replace('-', '_').upper()}_HOST_PORT" for page in pages if page in copies}
+    return {page: f"http://127.0.0.1:{ports[name]}" for page, name in names.items() if name in ports}

@@ -18,7 +18,6 @@ from backend_demo.stack.bringup import HUNG_S, PATIENCE_S, at_once
 from backend_demo.stack.compose_bringup import Images, Watch
 from backend_demo.stack.compose_containers import Container
 from backend_demo.stack.compose_project import Project
-from backend_demo.stack.embedded import LOCK_WAIT_S
 from backend_demo.stack.services import (
     Service,
     all_copies,
@@ -29,7 +28,7 @@ from backend_demo.stack.services import (
     most_copies,
     with_needs,
 )
-from backend_demo.stack.state import StateDirectory
+from backend_demo.stack.state import LOCK_WAIT_S, StateDirectory
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings

@@ -29,14 +29,11 @@ from backend_demo.stack.services import (
     most_copies,
     with_needs,
 )
-from backend_demo.stack.state import StateDirectory
+from backend_demo.stack.state import LOCK_WAIT_S, StateDirectory
 from backend_demo.stack.supervisor import ProcessInfo, Program, Supervisor
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
-
-#: How long `up` and `down` wait for one another.
-LOCK_WAIT_S = 15.0
 
 
 class EmbeddedStack:

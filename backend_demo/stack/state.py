@@ -29,6 +29,9 @@ PostgresUser = Literal["bdemo", "bdemo_reader"]
 #: Everybody with a password: those above, and who administers the two servers.
 USERS = ("sensor", "bridge", "observer", "mqtt_admin", "postgres", "bdemo", "bdemo_reader")
 
+#: How long `up` and `down` wait for one another.
+LOCK_WAIT_S = 15.0
+
 #: Longest folder of unix sockets: a socket's path may have 107 bytes, and `/postgres/.s.PGSQL.65535` follows.
 _SOCKETS_MAX = 80
 

@@ -27,6 +27,11 @@ from tests.contract.conftest import Running, eventually, leftovers, pid_of, proc
 Small = Callable[[], Running]
 
 
+@pytest.fixture(scope="session")
+def kind() -> str:
+    return "embedded"
+
+
 def kill_supervisor(settings: Settings) -> None:
     process = Supervisor(StateDirectory(settings.state_dir)).process()
     assert process is not None

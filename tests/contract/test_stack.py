@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,17 +16,19 @@ from backend_demo.errors import NoStack, PortInUse, UnknownName, UsageError
 from backend_demo.settings import Settings
 from backend_demo.stack.base import LogLine, ServiceStatus, Stack
 from backend_demo.stack.open import open_stack
-from backend_demo.stack.services import SERVICES
-from tests.contract.conftest import Running, eventually, leftovers, listens, pid_of, state_of
+from backend_demo.stack.services import SERVICES, services_of
+from tests.contract.conftest import Running, eventually, leftovers, listens, names_in, pid_of, ports_of, state_of
+from tests.engine import LEFT_OUT
 
 Small = Callable[[], Running]
 
 
-def test_up_returns_when_every_service_is_ready(stack: Stack) -> None:
+def test_up_returns_when_every_service_is_ready(stack: Stack, settings: Settings) -> None:
     found = stack.status()
-    assert [status.name for status in found] == list(SERVICES)
-    assert {status.state for status in found} == {"ready"}
-    for status in found:
+    assert [status.name for status in found] == list(services_of(settings.stack))
+    running = [status for status in found if status.name in names_in(settings)]
+    assert {status.state for status in running} == {"ready"}
+    for status in running:
         assert status.pid
         assert status.rss_bytes
         assert status.uptime_s is not None
@@ -33,16 +36,16 @@ def test_up_returns_when_every_service_is_ready(stack: Stack) -> None:
 
 
 def test_it_listens_where_the_settings_say(stack: Stack, settings: Settings) -> None:
-    assert all(listens(getattr(settings, port)) for service in SERVICES.values() for port in service.ports)
+    assert all(listens(port) for port in ports_of(settings))
 
 
-def test_up_again_says_what_runs_and_changes_nothing(stack: Stack) -> None:
+def test_up_again_says_what_runs_and_changes_nothing(stack: Stack, settings: Settings) -> None:
     reports: list[ServiceStatus] = []
     before = {status.name: status.pid for status in stack.status()}
-    stack.up((), reports.append)
+    stack.up((), reports.append, without=LEFT_OUT)
     assert {status.name: status.pid for status in stack.status()} == before
     assert {(status.name, status.state, status.detail) for status in reports} == {
-        (name, "ready", "was running") for name in SERVICES
+        (name, "ready", "was running") for name in names_in(settings)
     }
 
 
@@ -67,7 +70,7 @@ def test_a_stopped_service_stays_stopped_until_it_is_started(stack: Stack, setti
 def test_up_mends_what_does_not_run(stack: Stack) -> None:
     stack.stop("gateway")
     reports: list[ServiceStatus] = []
-    stack.up((), reports.append)
+    stack.up((), reports.append, without=LEFT_OUT)
     assert [status.state for status in reports if status.name == "gateway"][-1] == "ready"
     assert next(status.detail for status in reports if status.name == "kafka") == "was running"
 
@@ -150,10 +153,10 @@ def copies_of(stack: Stack, service: str) -> dict[str, str]:
     return {status.name: status.state for status in stack.status() if status.name.startswith(service)}
 
 
-def test_copies_come_and_go(scaled: Stack) -> None:
+def test_copies_come_and_go(scaled: Stack, settings: Settings) -> None:
     assert copies_of(scaled, "processing") == dict.fromkeys(COPIES, "ready")
     assert len({pid_of(scaled, name) for name in COPIES}) == 3
-    assert len(scaled.status()) == len(SERVICES) + 2
+    assert len(scaled.status()) == len(services_of(settings.stack)) + 2
     reports: list[ServiceStatus] = []
     first = pid_of(scaled, "processing")
     scaled.scale({"processing": 1, "loader": 2}, reports.append)
@@ -167,13 +170,13 @@ def test_copies_come_and_go(scaled: Stack) -> None:
 
 def test_up_mends_copies_and_keeps_their_number(scaled: Stack) -> None:
     before = {status.name: status.pid for status in scaled.status()}
-    scaled.up((), lambda status: None)
+    scaled.up((), lambda status: None, without=LEFT_OUT)
     assert {status.name: status.pid for status in scaled.status()} == before
     scaled.stop("processing-3")
     assert copies_of(scaled, "processing") == {**dict.fromkeys(COPIES, "ready"), "processing-3": "stopped"}
-    scaled.up((), lambda status: None)
+    scaled.up((), lambda status: None, without=LEFT_OUT)
     assert copies_of(scaled, "processing") == dict.fromkeys(COPIES, "ready")
-    scaled.up((), lambda status: None, scale={"processing": 2})
+    scaled.up((), lambda status: None, without=LEFT_OUT, scale={"processing": 2})
     assert copies_of(scaled, "processing") == dict.fromkeys(COPIES[:2], "ready")
 
 
@@ -225,7 +228,7 @@ def test_two_stacks_stand_side_by_side(stack: Stack, small: Small) -> None:
     assert {state_of(second, name) for name in ("mqtt", "postgres")} == {"ready"}
     second.down()
     assert leftovers(settings, second) == []
-    assert {status.state for status in stack.status()} == {"ready"}
+    assert {status.state for status in stack.status()} - {"off"} == {"ready"}
 
 
 def test_down_leaves_nothing_but_the_data(small: Small) -> None:
@@ -238,8 +241,8 @@ def test_down_leaves_nothing_but_the_data(small: Small) -> None:
     assert stack.down() is False
 
 
-def test_down_without_a_stack_makes_nothing(tmp_path: Path) -> None:
-    stack = open_stack(Settings(state_dir=tmp_path / "none"))
+def test_down_without_a_stack_makes_nothing(kind: Literal["embedded", "compose"], tmp_path: Path) -> None:
+    stack = open_stack(Settings(state_dir=tmp_path / "none", stack=kind))
     assert stack.down() is False
     assert stack.down(wipe=True) is False
     assert list(tmp_path.iterdir()) == []
@@ -254,8 +257,8 @@ def test_wipe_deletes_the_stack_s_files_and_no_others(small: Small) -> None:
 
 def test_a_taken_port_is_told_before_anything_starts(running: Running, tmp_path: Path) -> None:
     ports = {port: getattr(running[0], port) for service in SERVICES.values() for port in service.ports}
-    settings = Settings(state_dir=tmp_path / "third", **ports)
+    settings = Settings(state_dir=tmp_path / "third", stack=running[0].stack, **ports)
     with pytest.raises(PortInUse, match=f"port {ports['kafka_port']} of kafka is taken by process"):
-        open_stack(settings).up((), lambda status: None)
+        open_stack(settings).up((), lambda status: None, without=LEFT_OUT)
     with pytest.raises(NoStack):
         open_stack(settings).status()
