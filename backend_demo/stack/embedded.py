@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend_demo.errors import ConfigurationInvalid, NoStack, ServiceFailed, TimedOut, UnknownName
+from backend_demo.errors import ConfigurationInvalid, NoStack, ServiceFailed, TimedOut
 from backend_demo.stack import bringup, logfiles, probes
 from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus, State
 from backend_demo.stack.bringup import BringUp, Stopped, Waiting, at_once
@@ -202,19 +201,9 @@ class EmbeddedStack:
 
         hung = self.supervisor.process()
         processes.end([hung] if hung else [], grace_s=0.0)
-        children = processes.children_of(self.supervisor.url)
-        data = self.state.path / "postgres" / "data"
-        ours = [process for name, process in children if _is_ours(name)]
-        databases = [process for name, process in children if name == "postgres"]
-        others = [process for _, process in children if process not in (*ours, *databases)]
-        processes.end(ours)
-        processes.end(others)
-        processes.end(databases, first=signal.SIGINT)  # SIGTERM would wait for the clients
-        backends = processes.postgres_in(data)
-        processes.end(backends, first=signal.SIGQUIT, grace_s=2.0)
-        (data / "postmaster.pid").unlink(missing_ok=True)
+        left = processes.end_leftovers(self.supervisor.url, self.state.path / "postgres" / "data")
         self.supervisor.clean()
-        return bool(hung or children or backends)
+        return bool(hung) or left
 
     # -- looking at it
 
@@ -307,13 +296,6 @@ def _shown(wanted: Mapping[str, int], running: Container[str]) -> list[str]:
         for number, name in enumerate(copy_names(entry.name, most_copies(entry)), 1)
         if number <= wanted.get(entry.name, 1) or name in running
     ]
-
-
-def _is_ours(name: str) -> bool:
-    """Whether a program of supervisord is a service of ours."""
-    with contextlib.suppress(UnknownName):
-        return copy_of(name)[0].ours
-    return False
 
 
 def _program(name: str, state_dir: Path) -> Program:

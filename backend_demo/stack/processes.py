@@ -11,6 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from backend_demo.errors import UnknownName
+from backend_demo.stack.services import copy_of
+
 
 def children_of(server_url: str) -> list[tuple[str, psutil.Process]]:
     """Processes that the supervisor at that URL started, and theirs, with the program's name.
@@ -31,6 +34,20 @@ def postgres_in(data: Path) -> list[psutil.Process]:
     return [process for process in _all() if _works_in(process, folder)]
 
 
+def end_leftovers(server_url: str, data: Path) -> bool:
+    """Ends what is left of a stack: its services, its servers, busy PostgreSQL backends. False: nothing was."""
+    children = children_of(server_url)
+    ours = [process for name, process in children if _is_ours(name)]
+    databases = [process for name, process in children if name == "postgres"]
+    end(ours)
+    end(process for _, process in children if process not in (*ours, *databases))
+    end(databases, first=signal.SIGINT)  # SIGTERM would wait for the clients
+    backends = postgres_in(data)
+    end(backends, first=signal.SIGQUIT, grace_s=2.0)
+    (data / "postmaster.pid").unlink(missing_ok=True)
+    return bool(children or backends)
+
+
 def end(processes: Iterable[psutil.Process], *, first: signal.Signals = signal.SIGTERM, grace_s: float = 10.0) -> None:
     """Sends `first`, after `grace_s` SIGKILL, and waits. A process whose number was given away again is left alone."""
     left = [process for process in processes if _lives(process)]
@@ -40,6 +57,13 @@ def end(processes: Iterable[psutil.Process], *, first: signal.Signals = signal.S
         deadline = time.monotonic() + wait_s
         while (left := [process for process in left if _lives(process)]) and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def _is_ours(program: str) -> bool:
+    """Whether a program of supervisord is a service of ours."""
+    with contextlib.suppress(UnknownName):
+        return copy_of(program)[0].ours
+    return False
 
 
 def _all() -> list[psutil.Process]:
