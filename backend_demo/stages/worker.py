@@ -17,7 +17,7 @@ from yarl import URL
 
 from backend_demo import metrics
 from backend_demo.domain.topics import PARTITIONS
-from backend_demo.errors import PrerequisiteMissing
+from backend_demo.errors import PrerequisiteMissing, ServiceFailed
 from backend_demo.faust_batch.producer import BatchProducer
 from backend_demo.faust_batch.transport import Batch, BatchSchema, PartitionListener, Transport, batches
 from backend_demo.settings import Settings
@@ -62,13 +62,22 @@ class Worker:
         self._niceness = niceness
 
     async def run(self, body: Callable[[Source], Awaitable[None]], stop: asyncio.Event) -> None:
-        """Feeds `body` until `stop` is set. Raises PrerequisiteMissing; a failure of `body` ends the process with 1."""
+        """Feeds `body` until `stop` is set; a failure of `body` ends the process with 1.
+
+        Raises PrerequisiteMissing; ServiceFailed when Kafka goes away while Faust starts, which cannot begin again.
+        """
         give_way(self._niceness)
         await self.producer.start()
         await check_topics(self.producer, (*self._consumes, *self._produces))
         app = self._app(body)
         log.info("starting", service=self.service)
-        await app.start()
+        try:
+            await app.start()
+        except KafkaError as problem:
+            raise ServiceFailed(
+                f"Kafka went away while {self.service} started: {problem}",
+                hint="the stack starts it again; without a stack, start it again when Kafka is back",
+            ) from problem
         try:
             await self._watch(app, stop)
         finally:

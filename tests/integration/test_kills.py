@@ -7,6 +7,7 @@ Each dies `KILLS` times (environment; else once), in an order that `KILLS_SEED` 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -22,9 +23,12 @@ from typing import Any
 
 import pytest
 
+from backend_demo.domain.topics import PROCESSED_DATA, SRC_DATA
+from backend_demo.errors import ServiceFailed
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
 from backend_demo.stack.services import SERVICES
+from backend_demo.stages.worker import Source, Worker
 from tests.integration.sensors import eventually
 from tests.integration.test_recovery import all_ready
 
@@ -119,3 +123,39 @@ def test_random_kills_lose_nothing(settings: Settings, stack: Stack, bdemo: Any,
 
 def restarts(stack: Stack) -> Counter[str]:
     return Counter({status.name: status.restarts for status in stack.status()})
+
+
+def test_kafka_that_goes_away_while_a_service_starts_is_told(settings: Settings, tmp_path: Path) -> None:
+    """Faust cannot begin again: the process ends, and says why."""
+    host, port = settings.kafka_bootstrap.split(":")
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        kafka = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(forward(reader, kafka[1]), forward(kafka[0], writer), return_exceptions=True)
+
+    async def nothing(source: Source) -> None:
+        raise AssertionError
+
+    async def main() -> None:
+        gate = await asyncio.start_server(connect, "127.0.0.1", 0)
+        bootstrap = "{}:{}".format(*gate.sockets[0].getsockname())
+
+        class Unlucky(Worker):
+            def _app(self, body: Any) -> Any:
+                gate.close()
+                return super()._app(body)
+
+        changed = settings.model_copy(
+            update={"kafka_bootstrap": bootstrap, "state_dir": tmp_path, "consumer_group_prefix": "unlucky-"}
+        )
+        worker = Unlucky(changed, "processing", consumes=(SRC_DATA,), produces=(PROCESSED_DATA,))
+        with pytest.raises(ServiceFailed, match="went away while processing started"):
+            await worker.run(nothing, asyncio.Event())
+        await worker.producer.stop()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
