@@ -25,6 +25,9 @@ STOP_LIMIT_S = 8.0
 #: three seconds old when the process is stopped.
 SUSPENDED_LIMIT_S = 6.0
 
+#: When the event loop was last known to turn.
+_alive_at: float | None = None
+
 #: Set by `bdemo run --pdb`: a failure opens the debugger before it ends the process.
 debug_failures = False
 
@@ -65,27 +68,34 @@ async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
 
 def _end_when_suspended_for_long(loop: asyncio.AbstractEventLoop) -> None:
-    """After SIGSTOP and SIGCONT: ends the process before it writes what the new owner of its partitions knows better.
+    """After SIGSTOP and SIGCONT, and after the freezer of containers, which sends no signal.
 
     A plain signal handler, as it runs before anything else does; the loop's would wait for its turn.
     """
-    alive_at = time.monotonic()
 
     def beat() -> None:
-        nonlocal alive_at
-        alive_at = time.monotonic()
+        global _alive_at
+        end_if_suspended()
+        _alive_at = time.monotonic()
         loop.call_later(0.5, beat)
 
-    def on_continue(*_: object) -> None:
-        seconds = time.monotonic() - alive_at
-        if seconds > SUSPENDED_LIMIT_S:
-            try:
-                log.error("was suspended, another may have its partitions", seconds=round(seconds, 1))
-            finally:
-                end_now(1)
-
     beat()
-    signal.signal(signal.SIGCONT, on_continue)
+    signal.signal(signal.SIGCONT, lambda *_: end_if_suspended(signalled=True))
+
+
+def end_if_suspended(*, signalled: bool = False) -> None:
+    """Ends a process that stood still for long: before it writes what the new owner of its partitions knows better.
+
+    Under `bdemo run` a person may stand at a breakpoint: then only when a signal says it.
+    """
+    if _alive_at is None or (before_end is not None and not signalled):
+        return
+    seconds = time.monotonic() - _alive_at
+    if seconds > SUSPENDED_LIMIT_S:
+        try:
+            log.error("was suspended, another may have its partitions", seconds=round(seconds, 1))
+        finally:
+            end_now(1)
 
 
 def give_way(niceness: int) -> None:

@@ -11,6 +11,7 @@ from backend_demo.domain.steps import Outcome
 from backend_demo.domain.topics import DEAD_LETTER, PARTITIONS
 from backend_demo.faust_batch.producer import BatchProducer, Message
 from backend_demo.stages import failpoints
+from backend_demo.stages.process import end_if_suspended
 
 
 class Sink(Protocol):
@@ -30,6 +31,7 @@ class KafkaSink:
 
     async def send(self, outcome: Outcome) -> None:
         failpoints.hit(f"{self._service}-before-send")
+        end_if_suspended()
         messages: dict[tuple[str, int], Sequence[Message]] = {
             (self._topic, partition): found for partition, found in outcome.produced.items() if found
         }

@@ -35,3 +35,23 @@ def test_a_process_that_was_suspended_for_long_ends(suspended_s: float, code: in
         assert process.wait(10) == code
     finally:
         process.kill()
+
+
+FROZEN = """
+import asyncio, time
+from backend_demo.stages import process
+
+async def main(stop):
+    time.sleep(2.0)  # as a container's freezer: no signal says that time has passed
+    process.end_if_suspended()
+    print("writes", flush=True)
+
+process.SUSPENDED_LIMIT_S = 1.5
+raise SystemExit(process.run(main))
+"""
+
+
+def test_a_process_that_was_frozen_for_long_ends_before_it_writes() -> None:
+    done = subprocess.run([sys.executable, "-c", FROZEN], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "writes" not in done.stdout
