@@ -22,6 +22,10 @@ Message = tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, 
 #: Below the broker's default of 1,048,588 bytes a batch, with room for the batch's header.
 BATCH_BYTES = 1_000_000
 
+#: How old what a client knows of the brokers may be. aiokafka asks those that it knows, never those of the bootstrap
+#: again: when it last asked in the midst of an outage it may know a single one, which may be the next to go.
+METADATA_MAX_AGE_MS = 10_000
+
 
 class BatchProducer:
     """Sends batches to partitions, idempotently and with acks=all.
@@ -40,6 +44,7 @@ class BatchProducer:
             "linger_ms": 0,
             "max_batch_size": BATCH_BYTES,
             "request_timeout_ms": int(request_timeout_s * 1000),
+            "metadata_max_age_ms": METADATA_MAX_AGE_MS,
         }
         self._producer: AIOKafkaProducer | None = None
         self._replacing = asyncio.Lock()

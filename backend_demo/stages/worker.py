@@ -18,7 +18,7 @@ from yarl import URL
 from backend_demo import metrics
 from backend_demo.domain.topics import PARTITIONS
 from backend_demo.errors import PrerequisiteMissing, ServiceFailed
-from backend_demo.faust_batch.producer import BatchProducer
+from backend_demo.faust_batch.producer import METADATA_MAX_AGE_MS, BatchProducer
 from backend_demo.faust_batch.transport import Batch, BatchSchema, PartitionListener, Transport, batches
 from backend_demo.settings import Settings
 from backend_demo.stages.process import end_now, fail, give_way
@@ -107,6 +107,7 @@ class Worker:
             broker_session_timeout=10,
             broker_heartbeat_interval=3,
             broker_request_timeout=30,
+            consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
             broker_commit_interval=0.5,
             broker_max_poll_records=BATCH_RECORDS,
             # a consumer that leaves the group because it cannot go on never comes back; the watchdog is for those
