@@ -49,8 +49,9 @@ password_file /run/secrets/passwords
 acl_file /run/secrets/acl
 message_size_limit {max_payload}
 max_inflight_messages {in_flight}
-# a bridge that is away for long: 0 would be without a limit
+# for a bridge that is away: what comes when either is reached is dropped
 max_queued_messages 1000000
+max_queued_bytes 268435456
 persistence true
 persistence_location /mosquitto/data/
 # after so many changes; what it acknowledged since then is lost when it is killed
