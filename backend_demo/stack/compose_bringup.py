@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import cast
 
 from backend_demo.errors import BdemoError, PortInUse, ServiceFailed, TimedOut
-from backend_demo.stack import compose_docker
+from backend_demo.stack import compose_docker, logfiles
 from backend_demo.stack.base import Report, ServiceStatus
-from backend_demo.stack.compose_containers import Container, last_errors, of_project
+from backend_demo.stack.compose_containers import LOG_LINES, Container, last_errors, log_of, of_project
 from backend_demo.stack.compose_project import Project, build_context
 
 POLL_S = 0.5
@@ -219,8 +219,9 @@ class Running:
 
 def failure(container: Container) -> BdemoError:
     """Why a container does not come up, by its log."""
-    errors = last_errors(container) or f"it ended with {container.exit_code}, its log is empty"
-    if other := _OTHER_MAJOR.search(errors):
+    said = log_of(container, LOG_LINES)
+    errors = logfiles.telling(said.splitlines()) or f"it ended with {container.exit_code}, its log is empty"
+    if other := _OTHER_MAJOR.search(said):
         return ServiceFailed(
             f"the data volume of {container.name} is of PostgreSQL {other[1]}, this is PostgreSQL {other[2]}",
             hint=f"set PG_VERSION={other[1]} to use it, or delete it with: bdemo down --wipe",

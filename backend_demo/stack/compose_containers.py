@@ -25,6 +25,9 @@ _ONE_OFF = "com.docker.compose.oneoff"
 #: Ends, one soon after the other, after which a service is said to have failed; the engine goes on trying.
 RESTARTS_MAX = 5
 
+#: The newest lines of a log among which the telling ones are looked for.
+LOG_LINES = 60
+
 
 @dataclass(frozen=True)
 class Container:
@@ -122,7 +125,7 @@ def status_of(container: Container) -> ServiceStatus:
 
 def last_errors(container: Container) -> str | None:
     """The newest lines of its log that tell of an error, or the newest at all."""
-    return logfiles.telling(log_of(container, 60).splitlines())
+    return logfiles.telling(log_of(container, LOG_LINES).splitlines())
 
 
 def log_of(container: Container, lines: int) -> str:

@@ -41,16 +41,18 @@ def follow(compose: Sequence[object], names: Collection[str], begin: float) -> I
     while True:
         with _reading([*command, "--since", since]) as lines:
             for text in lines:
-                match = _LINE.match(text)
-                if match is None:
-                    continue
-                name = copy_name(match["service"], int(match["number"]))
-                line = _line(name, match["rest"])
+                line = parsed(text)
                 # a container that is started again may be read from its beginning
-                if name in names and line.time > newest_of.get(name, begin):
-                    newest_of[name] = line.time
+                if line and line.service in names and line.time > newest_of.get(line.service, begin):
+                    newest_of[line.service] = line.time
                     yield line
         time.sleep(1)  # every container has ended; more may come
+
+
+def parsed(text: str) -> LogLine | None:
+    """A line as `docker compose logs --timestamps` writes it; None when it is one of its own."""
+    match = _LINE.match(text)
+    return _line(copy_name(match["service"], int(match["number"])), match["rest"]) if match else None
 
 
 @contextlib.contextmanager
