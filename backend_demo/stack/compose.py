@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from backend_demo.errors import BdemoError, ConfigurationInvalid, NoStack, ServiceFailed, TimedOut, UnknownName
 from backend_demo.stack import compose_containers, compose_docker, compose_logs, compose_project, logfiles
 from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus
-from backend_demo.stack.bringup import HUNG_S, PATIENCE_S, at_once
-from backend_demo.stack.compose_bringup import Images, Watch
+from backend_demo.stack.bringup import PATIENCE_S, at_once
+from backend_demo.stack.compose_bringup import Watch, end, mend_hung
 from backend_demo.stack.compose_containers import Container
+from backend_demo.stack.compose_images import Images
 from backend_demo.stack.compose_project import Project
 from backend_demo.stack.services import (
     Service,
@@ -119,17 +120,21 @@ class ComposeStack:
         """Starts what does not run, with images first, and waits for all. Ends copies beyond those."""
         from backend_demo.stack import ports
 
-        names = all_copies(copies)
-        self.project.write_copies(all_copies({**self.state.wanted(), **copies}))
         # `bdemo run` may be in the place of a container
-        missing = [
-            name for name in names if not (name in found and found[name].runs) and not self.state.is_locked(name)
-        ]
+        names = [name for name in all_copies(copies) if not self.state.is_locked(name)]
+        surplus = self._surplus(copies, found)
+        if not surplus and all(name in found and found[name].state == "ready" for name in names):
+            self.state.want(copies)
+            for name in names:
+                report(ServiceStatus(name, "ready", detail="was running"))
+            return
+        self.project.write_copies(all_copies({**self.state.wanted(), **copies}))
+        missing = [name for name in names if not (name in found and found[name].runs)]
         for name in missing:
             for port in self.project.ports(name):
                 ports.check_port(port, name)
         self.state.want(copies)
-        self._end_surplus(copies, found, report)
+        end(surplus, report, self._save_log)
         for name in names:
             if name not in missing and name in found and found[name].state == "ready":
                 report(ServiceStatus(name, "ready", detail="was running"))
@@ -141,7 +146,7 @@ class ComposeStack:
             command = partial(self.project.starting, missing, with_needs=self._lacks_needs(needed, missing, found))
             Watch(self.project, waited, report, limit_s=limit_s).until_ready(command)
         elif waited:
-            self._mend_hung(waited, found, report)
+            mend_hung(self.project.name, waited, report)
             Watch(self.project, waited, report, limit_s=limit_s).until_ready()
         self._keep_secrets()
 
@@ -149,35 +154,14 @@ class ComposeStack:
         """Whether what the missing ones need must be started too, or made again after an update of the files."""
         return any(name not in found or not found[name].done for name in needed if name not in missing)
 
-    def _mend_hung(self, names: Collection[str], found: Mapping[str, Container], report: Report) -> None:
-        """Restarts what has been unhealthy for a while."""
-        hung = [found[name] for name in names if name in found and found[name].state == "unhealthy"]
-        deadline = time.monotonic() + HUNG_S
-        while hung and time.monotonic() < deadline:
-            time.sleep(1)
-            now = self._containers()
-            hung = [each for each in hung if each.name in now and now[each.name].state == "unhealthy"]
-        for container in hung:
-            report(ServiceStatus(container.name, "starting", detail="did not answer: restarted"))
-            compose_docker.ask("restart", container.id, limit_s=PATIENCE_S)
-
-    def _end_surplus(self, copies: Mapping[str, int], found: Mapping[str, Container], report: Report) -> None:
-        """Ends copies that are no longer wanted; each leaves its consumer group, and the others take over at once."""
-
-        def end(container: Container) -> None:
-            self._save_log(container)
-            compose_docker.ask("stop", container.id, limit_s=PATIENCE_S)
-            compose_docker.ask("rm", "--force", container.id)
-            report(ServiceStatus(container.name, "stopped"))
-
-        surplus = {
-            name: found[name]
+    def _surplus(self, copies: Mapping[str, int], found: Mapping[str, Container]) -> list[Container]:
+        """Copies beyond those that are wanted."""
+        return [
+            found[name]
             for service, count in copies.items()
             for name in copy_names(service, most_copies(self.table[service]))[count:]
             if name in found
-        }
-        if surplus:
-            at_once({name: partial(end, container) for name, container in surplus.items()}, threading.Event())
+        ]
 
     def _keep_secrets(self) -> None:
         """Takes the passwords, which the one-shot `setup` has made, out of its volume."""
@@ -261,7 +245,7 @@ class ComposeStack:
         yield from newest
         if follow:
             begin = max((line.time for line in newest), default=begin)
-            yield from compose_logs.follow(self.project.client.client_config.docker_compose_cmd, names, begin)
+            yield from compose_logs.follow(self.project.name, names, begin)
 
     def _named(self, services: Collection[str], found: Mapping[str, Container]) -> set[str]:
         """The copies whose logs these names mean, also of copies to come."""

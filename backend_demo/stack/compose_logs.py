@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import re
+import queue
 import subprocess
+import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from backend_demo.stack import compose_docker
 from backend_demo.stack.base import LogLine
-from backend_demo.stack.compose_containers import Container
-from backend_demo.stack.services import copy_name
+from backend_demo.stack.compose_containers import Container, of_project
 
-#: `processing-2-1  | 2026-11-24T15:27:14.123456789Z text`: the service, the number of its container, Docker's time.
-_LINE = re.compile(r"(?P<service>\S+)-(?P<number>\d+) +\| (?P<rest>.*)")
+#: How often containers that were started, or started again, are looked for.
+LOOK_EVERY_S = 1.0
+#: Lines that are read ahead of who prints them.
+_AHEAD = 1000
 
 
 def newest(containers: Collection[Container], count: int) -> list[LogLine]:
@@ -30,54 +32,75 @@ def newest(containers: Collection[Container], count: int) -> list[LogLine]:
     return list(deque(heapq.merge(*found, key=lambda line: line.time), maxlen=count))
 
 
-def follow(compose: Sequence[object], names: Collection[str], begin: float) -> Iterator[LogLine]:
+def follow(project: str, names: Collection[str], begin: float) -> Iterator[LogLine]:
     """What containers of these names write after `begin` (epoch seconds), for ever, also those that are made later.
 
-    `compose`: the command `docker compose` with the options that mean the project.
+    Not by `docker compose logs --follow`: it loses the first lines of a container that is started again.
     """
-    since = datetime.fromtimestamp(begin, UTC).isoformat().replace("+00:00", "Z")
-    command = [*map(str, compose), "logs", "--follow", "--timestamps", "--no-color"]
-    newest_of: dict[str, float] = {}
-    while True:
-        with _reading([*command, "--since", since]) as lines:
-            for text in lines:
-                line = parsed(text)
-                # a container that is started again may be read from its beginning
-                if line and line.service in names and line.time > newest_of.get(line.service, begin):
-                    newest_of[line.service] = line.time
+    lines: queue.Queue[LogLine] = queue.Queue(_AHEAD)
+    readers: dict[tuple[str, float], _Reader] = {}
+    last: dict[str, float] = {}
+    look_at = 0.0
+    try:
+        while True:
+            if time.monotonic() >= look_at:
+                for container in of_project(project).values():
+                    run = (container.id, container.started)
+                    if container.name in names and run not in readers:
+                        readers[run] = _Reader(container, last.get(container.name, begin), lines)
+                look_at = time.monotonic() + LOOK_EVERY_S
+            with contextlib.suppress(queue.Empty):
+                line = lines.get(timeout=max(0.0, look_at - time.monotonic()))
+                if line.time > last.get(line.service, begin):  # `--since` gives the last known line again
+                    last[line.service] = line.time
                     yield line
-        time.sleep(1)  # every container has ended; more may come
+    finally:
+        for reader in readers.values():
+            reader.end()
 
 
-def parsed(text: str) -> LogLine | None:
-    """A line as `docker compose logs --timestamps` writes it; None when it is one of its own."""
-    match = _LINE.match(text)
-    return _line(copy_name(match["service"], int(match["number"])), match["rest"]) if match else None
+class _Reader:
+    """Reads one run of one container, from its start or from a moment on, until it stops."""
 
+    def __init__(self, container: Container, since: float, lines: queue.Queue[LogLine]) -> None:
+        at = datetime.fromtimestamp(since, UTC).isoformat()
+        self._name = container.name
+        self._lines = lines
+        self._ended = threading.Event()
+        self._process = subprocess.Popen(
+            ["docker", "logs", "--follow", "--timestamps", "--since", at, container.id],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        threading.Thread(target=self._run, daemon=True).start()
 
-@contextlib.contextmanager
-def _reading(command: list[str]) -> Iterator[Iterator[str]]:
-    """The lines that a command writes; it is ended when they are no longer read."""
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace"
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield iter(process.stdout)
-        finally:
-            process.terminate()
+    def _run(self) -> None:
+        assert self._process.stdout is not None
+        for text in self._process.stdout:
+            while not self._ended.is_set():
+                with contextlib.suppress(queue.Full):
+                    self._lines.put(parsed(self._name, text), timeout=LOOK_EVERY_S)
+                    break
+        self._process.wait()
+
+    def end(self) -> None:
+        """Reads no more."""
+        self._ended.set()
+        self._process.terminate()
 
 
 def _tail(container: Container, count: int) -> list[LogLine]:
     said = compose_docker.ask("logs", "--timestamps", "--tail", str(count), container.id, both=True)
     # stdout and stderr come one after the other
-    return sorted((_line(container.name, text) for text in said.splitlines()), key=lambda line: line.time)
+    return sorted((parsed(container.name, text) for text in said.splitlines()), key=lambda line: line.time)
 
 
-def _line(name: str, text: str) -> LogLine:
-    stamp, _, rest = text.partition(" ")
+def parsed(name: str, text: str) -> LogLine:
+    """A line as `docker logs --timestamps` writes it: `2026-11-24T15:27:14.123456789Z text`."""
+    stamp, _, rest = text.rstrip("\r\n").partition(" ")
     try:
-        at = datetime.fromisoformat(stamp).timestamp()
+        return LogLine(name, datetime.fromisoformat(stamp).timestamp(), rest)
     except ValueError:
         return LogLine(name, 0.0, text)
-    return LogLine(name, at, rest.rstrip("\r"))

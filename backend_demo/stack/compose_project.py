@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 
+#: What python-on-whales yields while a command runs: the stream's name, and a line.
+Lines = Iterable[tuple[str, bytes]]
+
 #: Profiles that are files of their own, laid over compose.yaml; the others are profiles within it.
 OVERLAYS = ("cluster", "mosquitto")
 
@@ -134,13 +137,13 @@ class Project:
         """Docker with the project's files and environment."""
         return self._client_with({})
 
-    def starting(self, names: Sequence[str], *, with_needs: bool) -> Iterable[tuple[str, bytes]]:
+    def starting(self, names: Sequence[str], *, with_needs: bool) -> Lines:
         """Starts services, with what they need, each when what it needs is ready; yields what compose says."""
         return self.client.compose.up(
             list(names), detach=True, no_build=True, pull="never", dependencies=with_needs, stream_logs=True
         )
 
-    def building(self, context: Path) -> Iterable[tuple[str, bytes]]:
+    def building(self, context: Path) -> Lines:
         """Builds the image of our services from that folder; yields what the build says."""
         client = self._client_with({"BUILD_CONTEXT": str(context)})
         builders = [name for name, service in self.services.items() if "build" in service]

@@ -13,8 +13,9 @@ import pytest
 from backend_demo.errors import BdemoError, ConfigurationInvalid, PortInUse, PrerequisiteMissing, ServiceFailed
 from backend_demo.settings import Settings
 from backend_demo.stack import compose_docker, compose_logs, compose_project
-from backend_demo.stack.compose_bringup import build_failed, failure
+from backend_demo.stack.compose_bringup import failure
 from backend_demo.stack.compose_containers import Container
+from backend_demo.stack.compose_images import build_failed
 from backend_demo.stack.compose_project import Project
 from backend_demo.stack.services import services_of, with_needs
 from backend_demo.stack.state import StateDirectory
@@ -124,17 +125,16 @@ def test_data_of_another_postgresql_are_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "line"),
+    ("text", "rest"),
     [
-        ("loader-1  | 2026-11-24T15:27:14.123456789Z ready partitions=8", "loader", "ready partitions=8"),
-        ("processing-2-1  | 2026-11-24T15:27:14.123456789Z  indented", "processing-2", " indented"),
-        ("kafka-1 | 2026-11-24T15:27:14.123456789Z ", "kafka", ""),
+        ("2026-11-24T15:27:14.123456789Z ready partitions=8\n", "ready partitions=8"),
+        ("2026-11-24T15:27:14.123456789Z  indented\r\n", " indented"),
+        ("2026-11-24T15:27:14.123456789Z \n", ""),
     ],
 )
-def test_a_line_of_compose_logs(text: str, name: str, line: str) -> None:
-    found = compose_logs.parsed(text)
-    assert found is not None
-    assert (found.service, found.text) == (name, line)
+def test_a_line_of_a_container_s_log(text: str, rest: str) -> None:
+    found = compose_logs.parsed("loader", text)
+    assert (found.service, found.text) == ("loader", rest)
     assert found.time == pytest.approx(1795534034.123456)
 
 

@@ -1,0 +1,105 @@
+"""The images of containers: pulled where they are missing, ours built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import cast
+
+from backend_demo.errors import ServiceFailed
+from backend_demo.stack import compose_docker
+from backend_demo.stack.base import Report, ServiceStatus
+from backend_demo.stack.compose_project import Lines, Project, build_context
+
+#: How a build tells where it is: `#12 [build 4/6] RUN ...`.
+_STEP = re.compile(r"#\d+ \[(\S+) (\d+)/(\d+)\]")
+
+
+class Images:
+    """Makes the images of some services be there."""
+
+    def __init__(self, project: Project, shown: Collection[str], report: Report) -> None:
+        """`shown`: the services that are reported on; there are others, which do something and end."""
+        self._project = project
+        self._shown = shown
+        self._report = report
+
+    def fetch(self, names: Collection[str], *, build: bool) -> None:
+        """Pulls what is missing, all at once, and builds ours; `build`: also when it is there, as it may be older.
+
+        Raises PrerequisiteMissing (an image that cannot be pulled), ServiceFailed (a build).
+        """
+        services = self._project.services
+        there = set(compose_docker.ask("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split())
+        users: dict[str, list[str]] = {}
+        for name in names:
+            users.setdefault(services[name]["image"], []).append(name)
+        built = {service["image"] for service in services.values() if "build" in service}
+        tasks: list[Callable[[], None]] = []
+        for image, its_users in users.items():
+            if image in built and (build or image not in there):
+                tasks.append(partial(self._build, image, its_users))
+            elif image not in there and image not in built:
+                tasks.append(partial(self._pull, image, its_users))
+        if tasks:
+            with ThreadPoolExecutor(len(tasks)) as pool:
+                for task in [pool.submit(task) for task in tasks]:
+                    task.result()
+
+    def _pull(self, image: str, users: Collection[str]) -> None:
+        from python_on_whales.exceptions import DockerException
+
+        self._say(users, f"pulls {image}")
+        layers: dict[str, bool] = {}
+        said = ""
+        try:
+            pulling = cast(Lines, self._project.client.image.pull(image, stream_logs=True))
+            for line in _decoded(pulling):
+                said += f"{line}\n"
+                layer, _, what = line.strip().partition(": ")
+                if what in ("Pulling fs layer", "Pull complete", "Already exists"):
+                    layers[layer] = what != "Pulling fs layer"
+                    self._say(users, f"pulls {image}: {sum(layers.values())} of {len(layers)} layers")
+        except DockerException as problem:
+            raise compose_docker.not_pulled(image, problem.stderr or said) from problem
+
+    def _build(self, image: str, users: Collection[str]) -> None:
+        from python_on_whales.exceptions import DockerException
+
+        self._say(users, "waits for its image")
+        users = [name for name in users if name in self._shown][:1]  # one that stands for all
+        self._say(users, f"builds {image}")
+        said: list[str] = []
+        try:
+            with build_context() as context:
+                for line in _decoded(self._project.building(context)):
+                    said.append(line)
+                    if step := _STEP.match(line):
+                        self._say(users, f"builds {image}: step {step[2]} of {step[3]} ({step[1]})")
+        except DockerException as problem:
+            known = compose_docker.refused(problem.stderr or "")
+            if not isinstance(known, ServiceFailed):
+                raise known from problem
+            raise build_failed(image, said) from problem
+
+    def _say(self, users: Collection[str], detail: str) -> None:
+        for name in users:
+            if name in self._shown:
+                self._report(ServiceStatus(name, "fetching", detail=detail))
+
+
+def build_failed(image: str, said: Iterable[str]) -> ServiceFailed:
+    """A build that ended with an error, with what the failing step wrote last."""
+    lines = [re.sub(r"^#\d+ ([\d.]+ )?", "", line).strip() for line in said]
+    telling = [line for line in lines if re.search(r"\berror\b", line, re.I) and not line.startswith("failed to solve")]
+    last = (telling or [line for line in lines if line] or ["?"])[-1]
+    return ServiceFailed(
+        f"the image {image} cannot be built: {compose_docker.last_line(last)}",
+        hint="see all of it: docker compose -f compose/compose.yaml build, in a checkout",
+    )
+
+
+def _decoded(lines: Lines) -> Iterable[str]:
+    return (line.decode(errors="replace").rstrip() for _, line in lines)
