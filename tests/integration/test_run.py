@@ -56,15 +56,44 @@ def test_a_service_runs_here_and_its_supervised_copy_comes_back(
     eventually(lambda: all_ready(stack), "the stack is ready again")
 
 
-def test_the_supervised_copy_comes_back_after_a_failure(settings: Settings, stack: Stack, tmp_path: Path) -> None:
+def test_a_taken_port_is_told_before_the_supervised_copy_is_stopped(
+    settings: Settings, stack: Stack, tmp_path: Path
+) -> None:
     eventually(lambda: all_ready(stack), "the stack is ready")
+    before = pid_of(stack, "gateway")
     log = tmp_path / "log"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with foreground("gateway", "--state-dir", str(settings.state_dir), "--port", port, log=log) as process:
             assert process.wait(60) == 6
     assert f"port {port} of gateway is taken" in log.read_text()
-    eventually(lambda: all_ready(stack), "the stack is ready again")
+    assert pid_of(stack, "gateway") == before
+
+
+def test_a_copy_runs_here_and_the_others_go_on(
+    settings: Settings, stack: Stack, bdemo: Any, sql: Any, tmp_path: Path
+) -> None:
+    eventually(lambda: all_ready(stack), "the stack is ready")
+    bdemo("scale", "processing=2")
+    try:
+        first = pid_of(stack, "processing")
+        with foreground("processing-2", "--state-dir", str(settings.state_dir), log=tmp_path / "log") as process:
+            eventually(lambda: pid_of(stack, "processing-2") is None, "the supervised copy stops")
+            bdemo("up")  # it knows that something runs in the place of the second copy
+            with Publisher(settings) as publisher:
+                for i in range(50):
+                    publisher.reading(new_sensor(), time.time() - i, 20.0)
+                publisher.settle()
+                exact(sql, publisher.acknowledged)
+            assert process.poll() is None
+            assert pid_of(stack, "processing-2") is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130, (tmp_path / "log").read_text()
+        assert pid_of(stack, "processing") == first
+        assert pid_of(stack, "processing-2") is not None
+    finally:
+        bdemo("scale", "processing=1")
+    assert "unknown copy 'processing-2'" in bdemo("run", "processing-2", code=9).stderr
 
 
 def test_two_copies_of_a_service_are_refused(settings: Settings, stack: Stack, tmp_path: Path) -> None:

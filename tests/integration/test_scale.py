@@ -16,7 +16,7 @@ import pytest
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
 from tests.integration.sensors import eventually
-from tests.integration.test_recovery import Load, all_ready
+from tests.integration.test_recovery import Load, all_ready, pid_of
 
 STAGES = ("collection", "processing", "aggregation", "loader")
 
@@ -84,6 +84,49 @@ def test_copies_come_and_go(settings: Settings, sql: Any, copies: Callable[[str]
             copy.send(signal.SIGTERM)
         assert [copy.process.wait(20) for copy in second] == [128 + signal.SIGTERM] * len(STAGES)
         load.check(sql)
+
+
+@pytest.mark.timeout(600)
+def test_scaling_under_load_keeps_everything_exact(
+    settings: Settings, stack: Stack, bdemo: Any, tmp_path: Path
+) -> None:
+    """Up and down by `bdemo scale`, with copies that are killed in between, while sensors publish, late ones too."""
+    eventually(lambda: all_ready(stack), "the stack is ready")
+    ledger = str(tmp_path / "ledger.jsonl")
+    load = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "backend_demo", "simulate", "--sensors", "20", "--rate", "10"),
+            *("--late", "0.1", "--duplicate", "0.05", "--corrupt", "0.02", "--ledger", ledger),
+            *("--state-dir", str(settings.state_dir)),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def scale(*copies: str) -> None:
+        bdemo("scale", *copies, timeout_s=180)
+
+    try:
+        scale("collection=2", "processing=3", "aggregation=3", "loader=2")
+        killed = {name: pid_of(stack, name) for name in ("processing-2", "aggregation", "aggregation-3", "loader-2")}
+        for pid in killed.values():
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+        scale("collection=1", "processing=2", "aggregation=2", "loader=3")  # while the killed come back
+        scale("collection=2", "aggregation=4", "loader=1")
+        victim = pid_of(stack, "aggregation-4")
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        bdemo("up")
+        assert [status.name for status in stack.status() if status.name.startswith("aggregation")] == [
+            *("aggregation", "aggregation-2", "aggregation-3", "aggregation-4")
+        ]
+        scale(*(f"{stage}=1" for stage in STAGES))
+    finally:
+        load.send_signal(signal.SIGINT)
+        assert load.wait(60) == 130
+    bdemo("verify", "--ledger", ledger, "--wait", "90s", timeout_s=120)
+    eventually(lambda: all_ready(stack), "the stack is ready again")
 
 
 def test_a_copy_that_wakes_up_does_not_write_over_its_successor(
