@@ -248,7 +248,7 @@ def load(**flags: Any) -> Settings:
         field = ".".join(str(part) for part in first["loc"]) or "settings"
         raise ConfigurationInvalid(
             f"setting {field}: {first['msg'].lower().removeprefix('value error, ')}",
-            hint=f"set it with {ENV_PREFIX}{field.upper()} or in {CONFIG_FILE}",
+            hint=f"set it with {ENV_PREFIX}{field.partition('.')[0].upper()} or in {CONFIG_FILE}",
         ) from problem
     except Exception as problem:
         # pydantic-settings wraps what a source cannot parse (a list that is no JSON) in its own SettingsError

@@ -88,7 +88,7 @@ def not_pulled(image: str, said: str) -> BdemoError:
         return known
     return PrerequisiteMissing(
         f"the image {image} cannot be pulled: {last_line(said)}",
-        hint=f"look at the network and the name; an image from elsewhere will do: docker load, docker tag ... {image}",
+        hint="look at the network and the name, or load it from elsewhere (docker load), or use --without",
     )
 
 

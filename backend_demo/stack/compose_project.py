@@ -69,8 +69,12 @@ _ADDED: dict[str, tuple[Service, ...]] = {
     ),
 }
 
-#: Settings that containers have values of their own for.
-_ADDRESSES = {"state_dir", "stack", "profiles", "port_offset", "stats_host", "instance", "up_timeout_s"}
+#: Settings of this machine, or secret: the services in containers have values of their own.
+_NOT_PASSED_ON = {
+    *("state_dir", "stack", "profiles", "port_offset", "up_timeout_s", "kafka_heap_mb", "kafka_bootstrap", "instance"),
+    *("mqtt_host", "mqtt_username", "mqtt_password", "postgres_dsn", "gateway_host", "gateway_url", "stats_host"),
+    *(port for service in SERVICES.values() for port in service.ports),
+}
 
 
 @dataclass(frozen=True)
@@ -257,14 +261,10 @@ def _copy(base: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _passed_on(settings: Settings) -> dict[str, str]:
     """The settings that compose.yaml hands to the services, from wherever they come on this machine."""
-    held = {name for service in SERVICES.values() for name in service.ports}
-    values = settings.model_dump(mode="json", exclude=_ADDRESSES | held)
-    secret = {"postgres_dsn", "mqtt_username", "mqtt_password"}
-    addresses = {"kafka_bootstrap", "mqtt_host", "gateway_host", "gateway_url", "kafka_heap_mb"}
+    values = settings.model_dump(mode="json", exclude=_NOT_PASSED_ON)
     return {
         f"BDEMO_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()
-        if name not in secret | addresses
     }
 
 

@@ -47,7 +47,7 @@ listener 1883
 allow_anonymous false
 password_file /run/secrets/passwords
 acl_file /run/secrets/acl
-message_size_limit {max_payload}
+max_packet_size {max_payload}
 max_inflight_messages {in_flight}
 # for a bridge that is away: what comes when either is reached is dropped
 max_queued_messages 1000000
