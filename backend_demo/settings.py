@@ -184,13 +184,15 @@ class SecretFilesSource(_MappingSource):
     """The secrets that a container is given as files; pydantic-settings' own source reads and warns of all others."""
 
     def __call__(self) -> dict[str, Any]:
-        paths = {field: SECRETS_DIR / f"{ENV_PREFIX.lower()}{field}" for field in SECRETS}
-        try:
-            return {field: path.read_text().strip() for field, path in paths.items() if os.path.isfile(path)}
-        except OSError as problem:
-            raise ConfigurationInvalid(
-                f"cannot read {problem.filename}: {problem.strerror}", hint="make it readable for this user"
-            ) from problem
+        values = {}
+        for field in SECRETS:
+            path = SECRETS_DIR / f"{ENV_PREFIX.lower()}{field}"
+            try:
+                if os.path.isfile(path):
+                    values[field] = path.read_text().strip()
+            except (OSError, UnicodeDecodeError) as problem:
+                raise ConfigurationInvalid(f"cannot read {path}: {problem}", hint="mend that file") from problem
+        return values
 
 
 class ConfigFileSource(_MappingSource):

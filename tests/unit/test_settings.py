@@ -95,3 +95,24 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(Settings(mqtt_password="secret-1", postgres_dsn="postgresql://me:secret-2@host/db"))
     assert "secret-1" not in shown
     assert "secret-2" not in shown
+
+
+def test_a_containers_secrets_are_files_between_the_environment_and_bdemo_toml(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend_demo.settings.SECRETS_DIR", folder / "secrets")
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "bdemo_mqtt_password").write_text("from a file\n")
+    (folder / "secrets" / "somebody_elses").write_text("ignored")
+    (folder / "bdemo.toml").write_text('mqtt_password = "from bdemo.toml"\n')
+    assert load().mqtt_password == "from a file"
+    monkeypatch.setenv("BDEMO_MQTT_PASSWORD", "from the environment")
+    assert load().mqtt_password == "from the environment"
+    assert load().postgres_dsn == Settings.model_fields["postgres_dsn"].default
+
+
+def test_a_secret_file_that_cannot_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend_demo.settings.SECRETS_DIR", folder)
+    (folder / "bdemo_postgres_dsn").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationInvalid, match="bdemo_postgres_dsn"):
+        load()
