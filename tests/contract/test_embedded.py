@@ -149,6 +149,7 @@ def test_wipe_does_not_follow_a_link(small: Small, tmp_path: Path) -> None:
         stack.down(wipe=True)
     assert any(elsewhere.iterdir())
     assert (settings.state_dir / "postgres" / "data").is_dir()
+    (settings.state_dir / "logs").unlink()
 
 
 def test_up_and_down_exclude_each_other(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
