@@ -196,11 +196,11 @@ async def check_topics(producer: BatchProducer, topics: tuple[str, ...]) -> None
 
 
 async def reachable(bootstrap: str) -> bool:
-    """Whether something listens where Kafka should."""
-    host, _, port = bootstrap.split(",")[0].strip().rpartition(":")
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 2.0)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
+    """Whether something listens where Kafka should, at one of the brokers at least."""
+    for server in bootstrap.split(","):
+        host, _, port = server.strip().rpartition(":")
+        with suppress(OSError, TimeoutError):
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 2.0)
+            writer.close()
+            return True
+    return False
