@@ -251,49 +251,52 @@ names = st.sampled_from("ab")
 """The members of each group."""
 groups = st.sampled_from(["aggregation", "loader"])
 partitions = st.sampled_from(PARTITIONS)
-sizes = st.lists(st.sampled_from([100, 0, 1, 3]), min_size=2, max_size=4)
+sizes = st.lists(st.sampled_from([100, 100, 0, 1, 3]), min_size=2, max_size=4)
 polls = st.lists(st.one_of(sizes, sizes, sizes, st.just(REBALANCE)), min_size=1, max_size=3)
 behinds = st.sampled_from([0, 0, 0, 0, 0, 0, 1, 3, 7, -1, -2, -4, -6, -9])
-deaths = st.none() | st.integers(0, 15)
-fail_points = ["", "", *(f"loader-{when}-commit@{n}!" for when in ("before", "after") for n in (1, 2))]
+deaths = st.sampled_from([None, None, None, None, 0, 1, 2, 4, 7, 12])
+fail_points = ["", "", "", *(f"loader-{when}-commit@{n}!" for when in ("before", "after") for n in (1, 2))]
 
-
-def an(event: str, /, **details: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
-    """An event and its details: the name of a method below and its parameters."""
-    return st.tuples(st.just(event), st.fixed_dictionaries(details))
-
-
-publish = an("publish", readings=st.lists(st.tuples(st.sampled_from(SENSORS), behinds), min_size=1, max_size=12))
-aggregate = an(
-    "aggregate",
-    name=names,
-    polls=polls,
-    death=deaths,
-    twice=st.booleans(),
-    flushes=st.booleans(),
-    commits=st.booleans(),
-)
-load = an(
-    "load",
-    name=names,
-    polls=polls,
-    death=deaths,
-    point=st.sampled_from(fail_points),
-    loses=st.sampled_from([None, None, None, "transaction", "answer"]),
-    commits=st.booleans(),
-)
-events = st.one_of(
-    *(publish, publish, aggregate, aggregate, load, load),
-    an("publish_again", back=st.integers(1, 30), conflict=st.booleans()),
-    an(
-        "disturb",
-        event=st.sampled_from(["die", "lose sight of", "move"]),
-        group=groups,
-        name=names,
-        partition=partitions,
+#: How often each event comes, and the parameters of the method of its name.
+EVENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
+    "publish": (4, {"readings": st.lists(st.tuples(st.sampled_from(SENSORS), behinds), min_size=3, max_size=12)}),
+    "publish_again": (1, {"back": st.integers(1, 30), "conflict": st.booleans()}),
+    "aggregate": (
+        6,
+        {
+            "name": names,
+            "polls": polls,
+            "death": deaths,
+            "twice": st.booleans(),
+            "flushes": st.booleans(),
+            "commits": st.booleans(),
+        },
     ),
-    an("revive", which=st.integers(0, 9), polls=polls),
-    an("compact", partition=partitions),
+    "load": (
+        6,
+        {
+            "name": names,
+            "polls": polls,
+            "death": deaths,
+            "point": st.sampled_from(fail_points),
+            "loses": st.sampled_from([None, None, None, None, "transaction", "answer"]),
+            "commits": st.booleans(),
+        },
+    ),
+    "disturb": (
+        2,
+        {
+            "event": st.sampled_from(["die", "lose sight of", "move"]),
+            "group": groups,
+            "name": names,
+            "partition": partitions,
+        },
+    ),
+    "revive": (2, {"which": st.integers(0, 9), "polls": polls}),
+    "compact": (1, {"partition": partitions}),
+}
+events = st.sampled_from([event for event, (often, _) in EVENTS.items() for _ in range(often)]).flatmap(
+    lambda event: st.tuples(st.just(event), st.fixed_dictionaries(EVENTS[event][1]))
 )
 
 
