@@ -34,6 +34,9 @@ from backend_demo.stack.state import LOCK_WAIT_S, StateDirectory
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
 
+#: Seconds that containers of an interrupted `up` have to end: a Kafka that is starting hears no signal.
+GRACE_S = 10
+
 #: Lines of each container's log that are kept when it goes.
 LOG_LINES = 10_000
 
@@ -82,7 +85,7 @@ class ComposeStack:
                         self._plan()
                     self._bring_up(self._copies(names, scale), found, report, new=new)
             except BaseException as problem:
-                if new and not isinstance(problem, ServiceFailed | TimedOut) and self._take_down():
+                if new and not isinstance(problem, ServiceFailed | TimedOut) and self._take_down(grace_s=GRACE_S):
                     for name in all_copies(self._copies(names, scale)):
                         report(ServiceStatus(name, "stopped"))
                 raise
@@ -187,14 +190,14 @@ class ComposeStack:
             self.state.remove_empty()
         return ran
 
-    def _take_down(self, *, volumes: bool = False) -> bool:
+    def _take_down(self, *, volumes: bool = False, grace_s: int | None = None) -> bool:
         from python_on_whales.exceptions import DockerException
 
         found = self._containers()
         ran = any(each.runs for each in found.values())
         try:
             with compose_docker.no_client_left():
-                self.project.client.compose.stop()
+                self.project.client.compose.stop(timeout=grace_s)
                 for container in found.values():
                     self._save_log(container)
                 self.project.client.compose.down(remove_orphans=True, volumes=volumes, quiet=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_demo.stack import compose_docker
+from backend_demo.stack import compose_docker, probes
 from tests.compose.conftest import WITHOUT, Bdemo
 from tests.contract.conftest import eventually
 from tests.engine import needs_engine
@@ -47,20 +47,22 @@ def test_a_run_is_exact_and_every_command_works(bdemo: Bdemo, tmp_path: Path) ->
     assert "sensors/1/temperature" in bdemo("tail", "topic", "sensor-data", "--sensor", "1", "-n", "1", "--exit")
     assert "BDEMO_KAFKA_BOOTSTRAP" in bdemo("env")
     assert "ready partitions=8" in bdemo("logs", "processing")
-    assert "done: files" in bdemo("logs", "setup")
+    assert "task=files" in bdemo("logs", "setup")
 
 
 def test_the_host_s_code_runs_in_the_place_of_a_container(bdemo: Bdemo, tmp_path: Path) -> None:
     with bdemo.load(tmp_path / "ledger.jsonl") as load:
         run = subprocess.Popen(bdemo.command("run", "processing"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
+            state = bdemo.stack.state
             assert eventually(lambda: states(bdemo)["processing"] == "stopped")
+            assert eventually(lambda: probes.is_ready("processing", state.saved(), state)), "it runs here"
             before = load.acknowledged()
             assert eventually(lambda: load.acknowledged() > before + 200)
         finally:
             run.send_signal(signal.SIGINT)
             said, _ = run.communicate(timeout=120)
-        assert run.returncode == 0, said
+        assert run.returncode == 130, said
         assert states(bdemo)["processing"] == "ready"
         load.end()
 
