@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
@@ -26,26 +27,35 @@ def getall(self: Any, max_records: int | None = None) -> list[Any]:
     if source._isolation_level == READ_COMMITTED:
         return list(_one_by_one(self, max_records))
     limit = PARTITION_RECORDS if max_records is None else min(max_records, PARTITION_RECORDS)
-    taken: list[Any]
-    taken, end = source.__dict__.pop("rest", ([], source.next_fetch_offset))
-    while len(taken) < limit and source._records.has_next():
-        batch = source._records.next_batch()
-        if source._check_crcs and not batch.validate_crc():
+    taken: list[Any] = []
+    while len(taken) < limit:
+        batch = source.__dict__.pop("begun", None) or _next_batch(self)
+        if batch is None:
             self._partition_records = None
-            raise CorruptRecordException(f"Invalid CRC - {self._topic_partition}")
-        if not batch.is_control_batch:
-            records = list(batch)
-            if records and records[0].offset < end:  # the first batch that was fetched may begin before the position
-                records = [record for record in records if record.offset >= end]
-            taken += records
-        end = batch.next_offset
-    source.next_fetch_offset = end
-    if len(taken) > limit:
-        source.rest = taken[limit:], end
-        source.next_fetch_offset = taken[limit].offset
-        del taken[limit:]
-    elif not source._records.has_next():
-        self._partition_records = None
+            break
+        wanted = limit - len(taken)
+        records = list(islice(batch, wanted))
+        if len(records) == wanted:
+            source.begun = batch
+        position = records[-1].offset + 1 if len(records) == wanted else batch.next_offset
+        if records and records[0].offset < source.next_fetch_offset:  # the first batch may begin before the position
+            records = [record for record in records if record.offset >= source.next_fetch_offset]
+        taken += records
+        source.next_fetch_offset = max(source.next_fetch_offset, position)
     state = self._assignment.state_value(self._topic_partition)
     state.consumed_to(source.next_fetch_offset)
     return taken
+
+
+def _next_batch(result: Any) -> Any:
+    """The next batch with records of a fetch; None after the last one."""
+    source = result._partition_records
+    while source._records.has_next():
+        batch = source._records.next_batch()
+        if source._check_crcs and not batch.validate_crc():
+            result._partition_records = None
+            raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
+        if not batch.is_control_batch:
+            return batch
+        source.next_fetch_offset = batch.next_offset
+    return None
