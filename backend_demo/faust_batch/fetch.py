@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
@@ -29,15 +30,15 @@ def getall(self: Any, max_records: int | None = None) -> list[Any]:
     limit = PARTITION_RECORDS if max_records is None else min(max_records, PARTITION_RECORDS)
     taken: list[Any] = []
     while len(taken) < limit:
-        batch = source.__dict__.pop("begun", None) or _next_batch(self)
-        if batch is None:
+        begun = source.__dict__.pop("begun", None) or _next_batch(self)
+        if begun is None:
             self._partition_records = None
             break
         wanted = limit - len(taken)
-        records = list(islice(batch, wanted))
+        records, end = list(islice(begun[0], wanted)), begun[1]
         if len(records) == wanted:
-            source.begun = batch
-        position = records[-1].offset + 1 if len(records) == wanted else batch.next_offset
+            source.begun = begun
+        position = records[-1].offset + 1 if len(records) == wanted else end
         if records and records[0].offset < source.next_fetch_offset:  # the first batch may begin before the position
             records = [record for record in records if record.offset >= source.next_fetch_offset]
         taken += records
@@ -47,8 +48,8 @@ def getall(self: Any, max_records: int | None = None) -> list[Any]:
     return taken
 
 
-def _next_batch(result: Any) -> Any:
-    """The next batch with records of a fetch; None after the last one."""
+def _next_batch(result: Any) -> tuple[Iterator[Any], int] | None:
+    """The records of a fetch's next batch, and the offset after them; None after the last one."""
     source = result._partition_records
     while source._records.has_next():
         batch = source._records.next_batch()
@@ -56,6 +57,6 @@ def _next_batch(result: Any) -> Any:
             result._partition_records = None
             raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
         if not batch.is_control_batch:
-            return batch
+            return chain(batch), batch.next_offset  # a batch can be iterated over once: chain keeps the place
         source.next_fetch_offset = batch.next_offset
     return None
