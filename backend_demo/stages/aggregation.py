@@ -24,6 +24,7 @@ from backend_demo.faust_batch.producer import BatchProducer, Message
 from backend_demo.faust_batch.transport import Batch
 from backend_demo.settings import Settings
 from backend_demo.stages import failpoints
+from backend_demo.stages.process import end_if_suspended
 from backend_demo.stages.sink import KafkaSink, Sink
 from backend_demo.stages.worker import Source, Worker
 
@@ -72,6 +73,7 @@ class State:
                 messages = {target: found for target, found in messages.items() if found}
             if messages:
                 failpoints.hit("aggregation-before-state")
+                end_if_suspended()
                 await self._producer.send(messages)
                 failpoints.hit("aggregation-after-state")
             for batch in held:

@@ -278,11 +278,12 @@ async def was_committed(connection: Any, rows: Rows) -> bool:
 
 
 async def begin_fence(connection: Any, begins: Mapping[Partition, int]) -> None:
-    """Puts the fence of these partitions where their log begins."""
+    """Puts the fence of these partitions where their log begins; never back, where another loader has moved it."""
     await connection.execute(
         """
         insert into fence (topic, partition, next_offset) select * from unnest($1::text[], $2::int[], $3::bigint[])
         on conflict (topic, partition) do update set next_offset = excluded.next_offset
+        where fence.next_offset < excluded.next_offset
         """,
         [topic for topic, _ in begins],
         [partition for _, partition in begins],

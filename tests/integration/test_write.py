@@ -132,6 +132,17 @@ def test_the_fence_moves_with_the_rows_or_not_at_all(run: Any) -> None:
     run(work)
 
 
+def test_the_fence_never_moves_back(run: Any) -> None:
+    async def work(connection: Any) -> None:
+        await begin_fence(connection, {PARTITION: 5})
+        await begin_fence(connection, {PARTITION: 0})  # of a loader that slept since it found none
+        assert await read_fence(connection, [PARTITION]) == {PARTITION: 5}
+        await begin_fence(connection, {PARTITION: 9})  # the log begins there
+        assert await read_fence(connection, [PARTITION]) == {PARTITION: 9}
+
+    run(work)
+
+
 def test_conflicts_that_cannot_be_told_undo_the_transaction(run: Any) -> None:
     async def work(connection: Any) -> None:
         async def fail(conflicts: Mapping[Key, float]) -> None:
