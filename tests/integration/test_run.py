@@ -169,7 +169,7 @@ def test_the_demo_shows_that_all_arrived(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "nothing is wrong" in done.stdout
+    assert "Nothing is wrong" in done.stdout
     assert "150 readings went from MQTT" in done.stderr
     assert "The stack is down" in done.stderr
 
