@@ -39,7 +39,7 @@ def verdict(bdemo: Any, *words: str, code: int = 0) -> dict[str, Any]:
 
 
 def wrong(found: dict[str, Any]) -> dict[str, int]:
-    return {name: value["count"] for name, value in found.items() if isinstance(value, dict) and value["count"]}
+    return {name: value["count"] for name, value in found.items() if isinstance(value, dict) and value.get("count")}
 
 
 def test_nothing_is_wrong(bdemo: Any, ledger: Path) -> None:
