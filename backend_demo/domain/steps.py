@@ -1,47 +1,26 @@
-"""What each Faust stage does to a batch of records. Pure: records in, records and dead letters out."""
+"""What collection, processing and aggregation do to a batch. Pure: records in, records and dead letters out."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import inf
-from typing import Protocol
-
-import msgspec
 
 from backend_demo.domain import topics
 from backend_demo.domain.average import Unchanged, Window
-from backend_demo.domain.dead_letter import RAW_MAX, DeadLetter
+from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.reading import (
     Aggregate,
     Reading,
     Rejected,
-    decode_aggregate,
     decode_payload,
     decode_plain,
-    decode_reading,
     encode,
 )
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class Record(Protocol):
-    """A Kafka record, as far as a step looks at it."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-
-
-Partitions = Mapping[int, Sequence[Record]]
-"""Records of one topic, by partition, each in the order of its offsets."""
+from backend_demo.domain.record import Partitions, Record, dead_letter, read, record_keys
 
 
 @dataclass
@@ -82,7 +61,7 @@ class Collect:
                 sensor = known.get(key) or self._sensor(key)  # type: ignore[arg-type]  # None is simply not known
                 if sensor is None or raw is None:
                     refused = _unusable(key, raw)
-                    out.dead_letters.append(_dead_letter("collection", refused, record, topics.SENSOR_DATA, partition))
+                    out.dead_letters.append(dead_letter("collection", refused, record, topics.SENSOR_DATA, partition))
                     continue
                 number, out_key, out_partition = sensor
                 plain = decode_plain(number, raw, latest)
@@ -94,7 +73,7 @@ class Collect:
                         produced[out_partition].append((out_key, encode(reading)))
                     else:
                         out.dead_letters.append(
-                            _dead_letter("collection", reading, record, topics.SENSOR_DATA, partition)
+                            dead_letter("collection", reading, record, topics.SENSOR_DATA, partition)
                         )
         return out
 
@@ -131,13 +110,13 @@ class Process:
             forward = out.produced[partition].append
             out.received += len(records)
             for record in records:
-                reading = _read(record)
+                reading = read(record)
                 if type(reading) is Reading and low <= reading.value <= high:
                     forward((record.key, record.value))  # type: ignore[arg-type]  # a reading has both
                     continue
                 if isinstance(reading, Reading):
                     reading = Rejected("range", f"{reading.value} is not in {low} to {high}", record.value or b"")
-                out.dead_letters.append(_dead_letter("processing", reading, record, topics.SRC_DATA, partition))
+                out.dead_letters.append(dead_letter("processing", reading, record, topics.SRC_DATA, partition))
         return out
 
 
@@ -169,9 +148,9 @@ class Average:
         windows, size = self.windows[partition], self._window
         changed: dict[int, _Changes] = {}
         for record in records:
-            reading = _read(record)
+            reading = read(record)
             if isinstance(reading, Rejected):
-                out.dead_letters.append(_dead_letter("aggregation", reading, record, topics.PROCESSED_DATA, partition))
+                out.dead_letters.append(dead_letter("aggregation", reading, record, topics.PROCESSED_DATA, partition))
                 continue
             sensor, timestamp = reading.sensor, reading.timestamp
             window = windows.get(sensor)
@@ -206,7 +185,7 @@ class Average:
 
     def _tell(self, produced: list[tuple[bytes, bytes]], sensor: int, window: Window, changes: _Changes) -> None:
         """The changes as records. Repairs come first: the averages behind them may know more than the table."""
-        key, size, times = _keys[sensor], self._window, window.times
+        key, size, times = record_keys[sensor], self._window, window.times
         first = bisect_left(times, changes.first)
         indices = [bisect_left(times, late) for late in sorted(changes.late) if late < changes.first]
         averages = []
@@ -257,138 +236,3 @@ class _Changes:
     """Times of averages that late readings make or change."""
     repairs: list[float] = field(default_factory=list)
     """Times of readings whose averages the window cannot tell."""
-
-
-Key = tuple[int, float]
-"""Sensor number and timestamp: a reading's identity."""
-
-
-@dataclass
-class Averages:
-    """Averages to store, then sensors' readings from which on averages are computed from the table (repairs)."""
-
-    stored: dict[Key, float] = field(default_factory=dict)
-    repairs: list[Key] = field(default_factory=list)
-
-
-@dataclass
-class Load:
-    """`processed-data` and `aggregated-data` -> rows: what a batch brings to the tables, taken partition by partition.
-
-    Of two readings with one identity the first wins, of two averages the last.
-    """
-
-    readings: dict[Key, float] = field(default_factory=dict)
-    averages: list[Averages] = field(default_factory=lambda: [Averages()])
-    """To be done one after the other: an average that follows a repair of its sensor knows more than the table."""
-    _repaired: dict[int, int] = field(default_factory=dict)
-    """How many repairs a sensor has so far: where in `averages` it has come to."""
-    held: dict[int, list[Record]] = field(default_factory=dict)
-    """Records of `aggregated-data`, by partition, from the first repair on whose reading is not loaded yet."""
-    dead_letters: list[DeadLetter] = field(default_factory=list)
-    contested: dict[Key, float] = field(default_factory=dict)
-    """Identities with several values in the batch, and the first of these: it stays unless the table has another."""
-    duplicates: int = 0
-
-    def take_processed(self, records: Iterable[Record]) -> None:
-        """Takes records of a partition of `processed-data`."""
-        readings = self.readings
-        for record in records:
-            reading = _read(record)
-            if type(reading) is not Reading:
-                continue  # the aggregation tells what cannot be read
-            key = (reading.sensor, reading.timestamp)
-            known = readings.setdefault(key, reading.value)
-            if known is reading.value:
-                continue
-            if known == reading.value:
-                self.duplicates += 1
-            else:
-                self.contested[key] = known
-
-    def take_aggregated(self, partition: int, records: Iterable[Record], loaded: int) -> None:
-        """Takes records of a partition of `aggregated-data`.
-
-        `loaded`: where the partition of `processed-data` with this number ends when the batch is loaded. A repair waits
-        for its reading, and with it all behind it: the order of `aggregated-data` is the order of what averages know.
-        """
-        if partition in self.held:
-            self.held[partition].extend(records)
-            return
-        steps, repaired = self.averages, self._repaired
-        waiting = iter(records)
-        for record in waiting:
-            raw = record.value or b""
-            try:
-                aggregate = decode_aggregate(raw)
-            except UNREADABLE as problem:
-                self._refuse(Rejected("json", str(problem)[:200], raw), record, partition)
-                continue
-            sensor = aggregate.sensor
-            if aggregate.value is not None:
-                steps[repaired.get(sensor, 0)].stored[sensor, aggregate.timestamp] = aggregate.value
-            elif aggregate.repair is None:
-                self._refuse(Rejected("field", "neither an average nor a repair", raw), record, partition)
-            elif aggregate.repair >= loaded:
-                self.held[partition] = [record, *waiting]
-            else:
-                before = repaired.get(sensor, 0)
-                steps[before].repairs.append((sensor, aggregate.timestamp))
-                repaired[sensor] = before + 1
-                if before + 1 == len(steps):
-                    steps.append(Averages())
-
-    def _refuse(self, rejected: Rejected, record: Record, partition: int) -> None:
-        self.dead_letters.append(_dead_letter("loader", rejected, record, topics.AGGREGATED_DATA, partition))
-
-
-def conflicts(processed: Partitions, stays: Mapping[Key, float]) -> list[DeadLetter]:
-    """The dead letters of records that bring another value for an identity than the one that stays."""
-    letters = []
-    for partition, records in processed.items() if stays else ():
-        for record in records:
-            reading = _read(record)
-            if isinstance(reading, Reading):
-                value = stays.get((reading.sensor, reading.timestamp), reading.value)
-                if value != reading.value:
-                    letters.append(_conflict(record, partition))
-    return letters
-
-
-def _conflict(record: Record, partition: int) -> DeadLetter:
-    rejected = Rejected("conflict", "another value is stored for this sensor and time", record.value or b"")
-    return _dead_letter("loader", rejected, record, topics.PROCESSED_DATA, partition)
-
-
-class _Keys(dict[int, bytes]):
-    """The record key of each sensor; making it anew for every record takes a tenth of a step's time."""
-
-    def __missing__(self, sensor: int) -> bytes:
-        if len(self) > 1_000_000:  # a flood of invented sensors must not fill the memory
-            self.clear()
-        key = self[sensor] = b"%d" % sensor
-        return key
-
-
-_keys = _Keys()
-
-
-def _read(record: Record) -> Reading | Rejected:
-    """The reading in a record of `src-data` or a later topic."""
-    raw = record.value
-    if raw is None:
-        return Rejected("empty", "no value", b"")
-    if len(raw) > RAW_MAX:
-        return Rejected("size", f"{len(raw)} bytes, at most {RAW_MAX} are taken", raw)
-    try:
-        reading = decode_reading(raw)
-    except UNREADABLE as problem:
-        return Rejected("json", str(problem)[:200], raw)
-    if record.key != _keys[reading.sensor]:
-        return Rejected("key", f"key {(record.key or b'')[:50]!r} is not sensor {reading.sensor}", raw)
-    return reading
-
-
-def _dead_letter(stage: str, rejected: Rejected, record: Record, topic: str, partition: int) -> DeadLetter:
-    raw = None if record.value is None else rejected.raw
-    return DeadLetter(stage, rejected.reason, rejected.detail, raw, record.key, topic, partition, record.offset)

@@ -19,10 +19,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-import faust
 import structlog
 from aiokafka import TopicPartition
 from faust.tables.recovery import Recovery
@@ -30,8 +30,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from backend_demo.faust_batch import private
+from backend_demo.faust_batch.batch import Batch, PartitionListener, Record
 from backend_demo.faust_batch.fetch import PARTITION_RECORDS, take_whole_batches
-from backend_demo.faust_batch.offsets import Delivery, OffsetTracker
+from backend_demo.faust_batch.offsets import OffsetTracker
 
 log = structlog.get_logger(__name__)
 
@@ -46,77 +47,6 @@ ENOUGH_RECORDS = 4 * PARTITION_RECORDS
 PACED_RATE = 400
 PACED_FETCH = (256 * 1024, 5)
 PROMPT_FETCH = (1, 500)
-
-
-class Record(Protocol):
-    """A Kafka record, as aiokafka hands it out."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-
-
-class PartitionListener(Protocol):
-    """Is told when partitions come and go; what it awaits holds the rebalance up."""
-
-    async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
-        """Before the first record is fetched: where the log of each partition begins, and its end (exclusive).
-
-        Returns the offsets at which to begin, where that is not the committed one.
-        """
-
-    async def revoked(self, partitions: frozenset[TP]) -> None:
-        """No batch is in work any more; what is acknowledged in here is still committed."""
-
-
-class Batch:
-    """The records of one poll, by partition and in the order of their offsets."""
-
-    __slots__ = ("_consumer", "_delivery", "records")
-
-    def __init__(self, records: Mapping[TP, Sequence[Record]], delivery: Delivery[TP], consumer: Consumer) -> None:
-        self.records = records
-        self._delivery = delivery
-        self._consumer = consumer
-
-    def of(self, topic: str) -> dict[int, Sequence[Record]]:
-        """The records of one topic, by partition number."""
-        return {tp.partition: found for tp, found in self.records.items() if tp.topic == topic}
-
-    def ack(self) -> None:
-        """Everything that follows from this batch is durable: its offsets may be committed."""
-        self._consumer.offsets.acknowledge(self._delivery)
-
-    def in_work(self) -> _InWork:
-        """While an agent handles it."""
-        return _InWork(self._consumer)
-
-    @property
-    def stale(self) -> bool:
-        """Whether partitions have moved since: these records will be delivered again, here or elsewhere."""
-        return self._delivery.epoch != self._consumer.offsets.epoch
-
-
-async def batches(stream: Any) -> AsyncIterator[Batch]:
-    """The batches of an agent's stream. A batch counts as handled when the next one is asked for."""
-    async for event in stream.noack().events():
-        batch: Batch = event.value
-        if not batch.stale:
-            with batch.in_work():
-                yield batch
-
-
-class BatchSchema(faust.Schema):  # type: ignore[misc]
-    """Leaves a message as it is: its value is a Batch."""
-
-    def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
-        return None
-
-    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
-        return message.value
 
 
 class InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -229,6 +159,17 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = PACED_FETCH if busy else PROMPT_FETCH
             self._seen, self._seen_since = 0, time.monotonic()
 
+    @contextmanager
+    def in_work(self) -> Iterator[None]:
+        """While an agent handles a batch; afterwards there is room for one batch more."""
+        room = self._room
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._idle.set()
+            room.release()
+
     def _put_back(self, records: Mapping[Any, Sequence[Record]]) -> None:
         """What arrives while partitions move, or at the end, is not delivered: it is to be fetched again."""
         for tp, found in records.items():
@@ -322,21 +263,6 @@ class PatientRecovery(Recovery):  # type: ignore[misc]
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         await super()._wait(coro)
-
-
-class _InWork:
-    """The consumer is busy; afterwards there is room for one batch more."""
-
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
-        self._room = consumer._room
-
-    def __enter__(self) -> None:
-        self._consumer._idle.clear()
-
-    def __exit__(self, *failure: object) -> None:
-        self._consumer._idle.set()
-        self._room.release()
 
 
 class Transport(driver.Transport):  # type: ignore[misc]

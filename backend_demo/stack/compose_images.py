@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import cast
 
+import backend_demo
 from backend_demo.errors import ServiceFailed
 from backend_demo.stack import compose_docker
 from backend_demo.stack.base import Report, ServiceStatus
-from backend_demo.stack.compose_project import Lines, Project, build_context
+from backend_demo.stack.compose_project import Lines, Project, files
 
 #: How a build tells where it is: `#12 [build 4/6] RUN ...`.
 _STEP = re.compile(r"#\d+ \[(\S+) (\d+)/(\d+)\]")
@@ -88,6 +93,20 @@ class Images:
         for name in users:
             if name in self._shown:
                 self._report(ServiceStatus(name, "fetching", detail=detail))
+
+
+@contextmanager
+def build_context() -> Iterator[Path]:
+    """The folder that the image is built from: the checkout, or a copy of the installed package laid out like it."""
+    package = Path(backend_demo.__file__).parent
+    if files().parent == package.parent:
+        yield package.parent
+        return
+    with tempfile.TemporaryDirectory(prefix="bdemo-build-") as folder:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(files(), Path(folder) / "compose", ignore=ignored)
+        shutil.copytree(package, Path(folder) / package.name, ignore=shutil.ignore_patterns("__pycache__", "compose"))
+        yield Path(folder)
 
 
 def build_failed(image: str, said: Iterable[str]) -> ServiceFailed:

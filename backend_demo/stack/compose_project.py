@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import socket
-import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -233,20 +231,6 @@ def files() -> Path:
 def image() -> str:
     """The image of all services of ours."""
     return f"bdemo:{backend_demo.__version__}"
-
-
-@contextmanager
-def build_context() -> Iterator[Path]:
-    """The folder that the image is built from: the checkout, or a copy of the installed package laid out like it."""
-    package = Path(backend_demo.__file__).parent
-    if files().parent == package.parent:
-        yield package.parent
-        return
-    with tempfile.TemporaryDirectory(prefix="bdemo-build-") as folder:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(files(), Path(folder) / "compose", ignore=ignored)
-        shutil.copytree(package, Path(folder) / package.name, ignore=shutil.ignore_patterns("__pycache__", "compose"))
-        yield Path(folder)
 
 
 def _copy(base: Mapping[str, Any], name: str) -> dict[str, Any]:

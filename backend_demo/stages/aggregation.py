@@ -20,8 +20,8 @@ from backend_demo.domain.average import Window
 from backend_demo.domain.steps import Average
 from backend_demo.domain.topics import AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER, PARTITIONS, PROCESSED_DATA
 from backend_demo.errors import ServiceFailed
+from backend_demo.faust_batch.batch import Batch
 from backend_demo.faust_batch.producer import BatchProducer, Message
-from backend_demo.faust_batch.transport import Batch
 from backend_demo.settings import Settings
 from backend_demo.stages import failpoints
 from backend_demo.stages.process import end_if_suspended

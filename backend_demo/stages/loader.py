@@ -17,11 +17,12 @@ from faust.types import TP
 
 from backend_demo import metrics
 from backend_demo.domain.dead_letter import DeadLetter
-from backend_demo.domain.steps import Key, Load, Record, conflicts
+from backend_demo.domain.load import Key, Load, conflicts
+from backend_demo.domain.record import Record
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
 from backend_demo.errors import ServiceFailed
+from backend_demo.faust_batch.batch import Batch
 from backend_demo.faust_batch.producer import BatchProducer
-from backend_demo.faust_batch.transport import Batch
 from backend_demo.settings import Settings
 from backend_demo.stages import failpoints
 from backend_demo.stages.sink import count_dead_letters, dead_letter_messages

@@ -18,8 +18,9 @@ from yarl import URL
 from backend_demo import metrics
 from backend_demo.domain.topics import PARTITIONS
 from backend_demo.errors import PrerequisiteMissing, ServiceFailed
+from backend_demo.faust_batch.batch import Batch, BatchSchema, PartitionListener, batches
 from backend_demo.faust_batch.producer import METADATA_MAX_AGE_MS, BatchProducer
-from backend_demo.faust_batch.transport import Batch, BatchSchema, PartitionListener, Transport, batches
+from backend_demo.faust_batch.transport import Transport
 from backend_demo.settings import Settings
 from backend_demo.stages.process import end_now, fail, give_way
 

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from backend_demo.domain.average import average
-from backend_demo.domain.steps import Averages, Key
+from backend_demo.domain.load import Averages, Key
 
 Partition = tuple[str, int]
 """Topic and partition."""

@@ -30,11 +30,12 @@ from hypothesis.stateful import (
 
 from backend_demo.domain.average import average
 from backend_demo.domain.dead_letter import read_headers
+from backend_demo.domain.load import Key
 from backend_demo.domain.reading import Reading, encode
-from backend_demo.domain.steps import Average, Key
+from backend_demo.domain.steps import Average
 from backend_demo.domain.topics import AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER, PROCESSED_DATA
+from backend_demo.faust_batch.batch import Batch
 from backend_demo.faust_batch.offsets import OffsetTracker
-from backend_demo.faust_batch.transport import Batch
 from backend_demo.settings import Settings
 from backend_demo.stages import aggregation, failpoints, loader
 from backend_demo.stages.aggregation import PartitionState, State

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from backend_demo.domain.average import average
-from backend_demo.domain.steps import Averages, Key
+from backend_demo.domain.load import Averages, Key
 from backend_demo.storage.write import (
     COPY_ROWS,
     SPLIT_BATCHES,

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend_demo.domain.average import Window, average
+from backend_demo.domain.load import Load, conflicts
 from backend_demo.domain.reading import Aggregate, Reading, decode_aggregate, encode
-from backend_demo.domain.steps import Average, Collect, Load, Process, conflicts
+from backend_demo.domain.steps import Average, Collect, Process
 from backend_demo.domain.topics import SENSOR_DATA
 from backend_demo.faust_batch.producer import BATCH_BYTES
 

@@ -7,7 +7,8 @@ import faust
 from faust.types import TP
 from yarl import URL
 
-from backend_demo.faust_batch.transport import IN_FLIGHT, Batch, Transport, batches
+from backend_demo.faust_batch.batch import Batch, batches
+from backend_demo.faust_batch.transport import IN_FLIGHT, Transport
 
 NOWHERE = URL("kafka://127.0.0.1:1")
 
