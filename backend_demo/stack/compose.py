@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend_demo.errors import BdemoError, ConfigurationInvalid, NoStack, ServiceFailed, TimedOut, UnknownName
+from backend_demo.errors import BdemoError, NoStack, ServiceFailed, TimedOut, UnknownName
 from backend_demo.stack import compose_containers, compose_docker, compose_logs, compose_project, logfiles
 from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus
 from backend_demo.stack.bringup import PATIENCE_S, at_once
@@ -27,6 +27,7 @@ from backend_demo.stack.services import (
     copy_names,
     copy_of,
     most_copies,
+    shown,
     with_needs,
 )
 from backend_demo.stack.state import LOCK_WAIT_S, StateDirectory
@@ -83,10 +84,10 @@ class ComposeStack:
                 with compose_docker.no_client_left():
                     if new:
                         self._plan()
-                    self._bring_up(self._copies(names, scale), found, report, new=new)
+                    self._bring_up(self.state.copies(names, scale), found, report, new=new)
             except BaseException as problem:
                 if new and not isinstance(problem, ServiceFailed | TimedOut) and self._take_down(grace_s=GRACE_S):
-                    for name in all_copies(self._copies(names, scale)):
+                    for name in all_copies(self.state.copies(names, scale)):
                         report(ServiceStatus(name, "stopped"))
                 raise
 
@@ -98,7 +99,9 @@ class ComposeStack:
         with self.state.lock("stack", wait_s=LOCK_WAIT_S):
             found = self._running()
             with compose_docker.no_client_left():
-                self._bring_up(self._copies(with_needs(copies, table=self.table), copies), found, report, new=False)
+                self._bring_up(
+                    self.state.copies(with_needs(copies, table=self.table), copies), found, report, new=False
+                )
 
     def _plan(self) -> None:
         """Fixes ports and everything else that the project is made with, and records the stack."""
@@ -109,13 +112,6 @@ class ComposeStack:
         shifted = ports.free(settings) if self._any_port else ports.shifted(settings)
         addressed = self.project.save(shifted, offset=settings.port_offset, any_port=self._any_port)
         self.state.save(addressed.model_copy(update={"stack": "compose"}))
-
-    def _copies(self, names: Collection[str], scale: Mapping[str, int]) -> dict[str, int]:
-        """How many copies of these services there are to be: as `scale` says, else as before, else one."""
-        before: Mapping[str, int] = {}
-        with contextlib.suppress(NoStack, ConfigurationInvalid):
-            before = self.state.wanted()
-        return {name: scale.get(name, before.get(name, 1)) for name in names}
 
     def _bring_up(
         self, copies: Mapping[str, int], found: Mapping[str, Container], report: Report, *, new: bool
@@ -218,13 +214,7 @@ class ComposeStack:
     def status(self) -> list[ServiceStatus]:
         """As `Stack.status`: what each container's health check says."""
         found, wanted = self._running(), self.state.wanted()
-        names = [
-            name
-            for entry in self.table.values()
-            for number, name in enumerate(copy_names(entry.name, most_copies(entry)), 1)
-            if number <= wanted.get(entry.name, 1) or name in found
-        ]
-        return [self._status(name, found.get(name), wanted) for name in names]
+        return [self._status(name, found.get(name), wanted) for name in shown(wanted, found, self.table)]
 
     def _status(self, name: str, container: Container | None, wanted: Mapping[str, int]) -> ServiceStatus:
         if container is not None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import sys
 import threading
 import time
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend_demo.errors import ConfigurationInvalid, NoStack, ServiceFailed, TimedOut
+from backend_demo.errors import NoStack, ServiceFailed, TimedOut
 from backend_demo.stack import bringup, logfiles, probes
 from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus, State
-from backend_demo.stack.bringup import BringUp, Stopped, Waiting, at_once
+from backend_demo.stack.bringup import BringUp, Waiting, at_once
 from backend_demo.stack.memory import resident_bytes
 from backend_demo.stack.services import (
     SERVICES,
@@ -26,10 +24,11 @@ from backend_demo.stack.services import (
     copy_names,
     copy_of,
     most_copies,
+    shown,
     with_needs,
 )
 from backend_demo.stack.state import LOCK_WAIT_S, StateDirectory
-from backend_demo.stack.supervisor import ProcessInfo, Program, Supervisor
+from backend_demo.stack.supervisor import ProcessInfo, Supervisor
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -63,7 +62,7 @@ class EmbeddedStack:
         self.state.create()
         with self.state.lock("stack", wait_s=LOCK_WAIT_S):
             new = not self.supervisor.runs()
-            copies = self._copies(names, scale)
+            copies = self.state.copies(names, scale)
             try:
                 if new:
                     self._launch(all_copies(copies), report)
@@ -82,25 +81,18 @@ class EmbeddedStack:
         with self.state.lock("stack", wait_s=LOCK_WAIT_S):
             if not self.supervisor.runs():
                 raise NoStack(self.state.path)
-            self._bring_up(self._copies(with_needs(copies), copies), report)
-
-    def _copies(self, names: Collection[str], scale: Mapping[str, int]) -> dict[str, int]:
-        """How many copies of these services there are to be: as `scale` says, else as before, else one."""
-        before: Mapping[str, int] = {}
-        with contextlib.suppress(NoStack, ConfigurationInvalid):
-            before = self.state.wanted()
-        return {name: scale.get(name, before.get(name, 1)) for name in names}
+            self._bring_up(self.state.copies(with_needs(copies), copies), report)
 
     def _launch(self, wanted: Collection[str], report: Report) -> None:
         """Starts a supervisor that knows every program and runs none yet."""
-        from backend_demo.stack import ports
+        from backend_demo.stack import ports, programs
 
         self._end_leftovers()
         settings = self._chosen_ports()
         ports.check_free(settings.model_dump(), wanted)
-        programs = self._prepare(settings, report)
+        known = programs.prepare(settings, self.state, report)
         self.state.save(settings)
-        self.supervisor.launch(programs)
+        self.supervisor.launch(known)
 
     def _chosen_ports(self) -> Settings:
         from backend_demo import settings as settings_module
@@ -108,33 +100,6 @@ class EmbeddedStack:
 
         settings = self._settings or settings_module.load(state_dir=self.state.path)
         return ports.free(settings) if self._any_port else ports.shifted(settings)
-
-    def _prepare(self, settings: Settings, report: Report) -> list[Program]:
-        """What must be there before the first process: Kafka's jars, PostgreSQL's cluster, configurations."""
-        from backend_demo.stack.servers import kafka, mqtt, postgres
-
-        stop = threading.Event()
-
-        def fetched(detail: str) -> None:
-            if stop.is_set():
-                raise Stopped
-            report(ServiceStatus("kafka", "fetching", detail=detail))
-
-        def fetched_kafka() -> Program:
-            kafka.fetch(fetched)
-            return kafka.prepare(settings, self.state)
-
-        servers = at_once(
-            {
-                "kafka": fetched_kafka,
-                "mqtt": lambda: mqtt.prepare(settings, self.state),
-                "postgres": lambda: postgres.prepare(settings.postgres_port, self.state),
-            },
-            stop,
-        )
-        # copies that there may be later are known from the start; supervisord runs none of its own accord
-        ours = all_copies({name: most_copies(entry) for name, entry in SERVICES.items() if entry.ours})
-        return [*servers.values(), kafka.cache_program(), *(_program(name, self.state.path) for name in ours)]
 
     def _bring_up(self, copies: Mapping[str, int], report: Report) -> None:
         """Starts what does not run, all at once: each waits by itself for what it needs. Ends copies beyond those."""
@@ -215,7 +180,7 @@ class EmbeddedStack:
         infos, restarts = self.supervisor.processes(), self.supervisor.restarts()
         wanted = self.state.wanted()
         running = {name for name, info in infos.items() if info.state != "STOPPED"}
-        names = _shown(wanted, running)
+        names = shown(wanted, running)
 
         def look(name: str) -> ServiceStatus:
             if name not in running and copy_of(name)[0].name not in wanted:
@@ -250,7 +215,7 @@ class EmbeddedStack:
         error = "the stack is going down" if down else "the supervisor was killed; mend it with: bdemo up"
         return [
             ServiceStatus(name, "unhealthy" if name in pids else "stopped", pid=pids.get(name), error=error)
-            for name in _shown(self.state.wanted(), pids)
+            for name in shown(self.state.wanted(), pids)
         ]
 
     def logs(self, services: Collection[str], *, lines: int, follow: bool) -> Iterator[LogLine]:
@@ -286,21 +251,6 @@ class EmbeddedStack:
             raise NoStack(self.state.path)
         infos = self.supervisor.processes()
         return [infos[name] for name in chosen(service, self.state.wanted())]
-
-
-def _shown(wanted: Mapping[str, int], running: Container[str]) -> list[str]:
-    """The copies that are to run or do, and the first one of every service."""
-    return [
-        name
-        for entry in SERVICES.values()
-        for number, name in enumerate(copy_names(entry.name, most_copies(entry)), 1)
-        if number <= wanted.get(entry.name, 1) or name in running
-    ]
-
-
-def _program(name: str, state_dir: Path) -> Program:
-    command = (sys.executable, "-m", "backend_demo", "run", name, "--supervised", "--state-dir", str(state_dir))
-    return Program(name, "services", command)
 
 
 def _state(info: ProcessInfo, ready: bool) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,16 @@ def chosen(name: str, copies: Mapping[str, int], table: Mapping[str, Service] = 
     if number > count:
         raise UnknownName("copy", name, copy_names(entry.name, count))
     return [copy_name(entry.name, number)]
+
+
+def shown(wanted: Mapping[str, int], running: Container[str], table: Mapping[str, Service] = SERVICES) -> list[str]:
+    """The copies that are to run or do, and the first one of every service."""
+    return [
+        name
+        for entry in table.values()
+        for number, name in enumerate(copy_names(entry.name, most_copies(entry)), 1)
+        if number <= wanted.get(entry.name, 1) or name in running
+    ]
 
 
 def most_copies(entry: Service) -> int:

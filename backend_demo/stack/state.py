@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -144,6 +144,13 @@ class StateDirectory:
     def wanted(self) -> dict[str, int]:
         """How many copies of each service are to run; one that is missing was not asked for. Raises NoStack."""
         return dict(self._recorded().get("copies", {}))
+
+    def copies(self, names: Collection[str], scale: Mapping[str, int]) -> dict[str, int]:
+        """How many copies of these services there are to be: as `scale` says, else as before, else one."""
+        before: Mapping[str, int] = {}
+        with contextlib.suppress(NoStack, ConfigurationInvalid):
+            before = self.wanted()
+        return {name: scale.get(name, before.get(name, 1)) for name in names}
 
     def saved(self) -> dict[str, Any]:
         """The settings of the stack that was brought up here. Raises NoStack, ConfigurationInvalid (other version)."""
