@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -12,12 +14,22 @@ from aiokafka.errors import CorruptRecordException
 #: Most records of a partition in one poll: with a backlog, a batch holds something of every partition.
 PARTITION_RECORDS = 2_500
 
-_one_by_one = FetchResult.getall
+
+def take_whole_batches(fetcher: Any) -> None:
+    """From now on this fetcher hands out aiokafka's own records: offset, timestamp (ms), key, value, headers.
+
+    To be called before it fetches. Other consumers of the process stay as they are.
+    """
+    fetcher._records = _Fetched()
 
 
-def take_whole_batches() -> None:
-    """From now on consumers hand out aiokafka's own records: offset, timestamp (ms), key, value, headers."""
-    FetchResult.getall = getall
+class _Fetched(OrderedDict[Any, Any]):
+    """What was fetched and not yet taken, by partition."""
+
+    def __setitem__(self, partition: Any, result: Any) -> None:
+        if type(result) is FetchResult:  # else an error
+            result.getall = partial(getall, result)
+        super().__setitem__(partition, result)
 
 
 def getall(self: Any, max_records: int | None = None) -> list[Any]:
@@ -26,7 +38,7 @@ def getall(self: Any, max_records: int | None = None) -> list[Any]:
         return []
     source = self._partition_records
     if source._isolation_level == READ_COMMITTED:
-        return list(_one_by_one(self, max_records))
+        return list(FetchResult.getall(self, max_records))
     limit = PARTITION_RECORDS if max_records is None else min(max_records, PARTITION_RECORDS)
     taken: list[Any] = []
     while len(taken) < limit:

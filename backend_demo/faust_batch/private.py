@@ -40,6 +40,7 @@ ATTRIBUTES: tuple[tuple[Any, str], ...] = (
     (TableManager.recovery.fget, "self._recovery"),
     (AIOKafkaConsumer.__init__, "self._subscription"),
     (AIOKafkaConsumer.start, "self._fetcher"),
+    (Fetcher.__init__, "self._records = collections.OrderedDict()"),
     (Fetcher.__init__, "self._fetch_min_bytes"),
     (Fetcher.__init__, "self._fetch_max_wait_ms"),
     (FetchResult.__init__, "self._topic_partition"),

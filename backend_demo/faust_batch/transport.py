@@ -60,6 +60,10 @@ class InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, thread_loop=asyncio.get_event_loop(), **options)
 
+    async def on_start(self) -> None:
+        await super().on_start()
+        take_whole_batches(self._consumer._fetcher)
+
     async def start(self) -> None:
         self._thread_started.set()
         await self._default_start()
@@ -278,7 +282,6 @@ class Transport(driver.Transport):  # type: ignore[misc]
         self, *args: Any, listener: PartitionListener | None = None, paced: bool = False, **options: Any
     ) -> None:
         private.check()
-        take_whole_batches()
         super().__init__(*args, **options)
         self.listener = listener
         self.paced = paced

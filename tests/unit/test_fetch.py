@@ -75,3 +75,12 @@ def test_what_was_fetched_before_a_seek_is_dropped() -> None:
     state.position = 7
     assert fetch.getall(result) == []
     assert not result.has_more()
+
+
+def test_other_consumers_stay_as_they_are() -> None:
+    fetcher = SimpleNamespace(_records={})
+    fetch.take_whole_batches(fetcher)
+    fetcher._records[TP], _ = fetched([2], 0)
+    other, _ = fetched([2], 0)
+    assert [hasattr(record, "topic") for record in fetcher._records[TP].getall()] == [False, False]
+    assert [record.topic for record in other.getall()] == [TP.topic, TP.topic]
