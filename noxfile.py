@@ -119,7 +119,7 @@ def lock(session: nox.Session) -> None:
         session.run(
             *("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--quiet"),
             *("--no-emit-index-url", "--custom-compile-command", "uv run nox -s lock", "--group", "dev"),
-            *("--output-file", REQUIREMENTS, "pyproject.toml", *session.posargs),
+            *("--all-extras", "--output-file", REQUIREMENTS, "pyproject.toml", *session.posargs),
             external=True,
         )
         lock_image(session)
@@ -135,7 +135,8 @@ def lock_image(session: nox.Session) -> None:
     session.run(
         *("uv", "pip", "compile", "--universal", "--python-version", "3.13", "--generate-hashes", "--quiet"),
         *("--no-emit-index-url", "--no-annotate", "--custom-compile-command", "uv run nox -s lock", *left_out),
-        *("--constraint", REQUIREMENTS, "--output-file", IMAGE_REQUIREMENTS, "pyproject.toml"),
+        *("--constraint", REQUIREMENTS, "--extra", "tracing"),
+        *("--output-file", IMAGE_REQUIREMENTS, "pyproject.toml"),
         external=True,
     )
     image = Path(IMAGE_REQUIREMENTS)

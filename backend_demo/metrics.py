@@ -1,20 +1,30 @@
 """Every metric, once. Names without the `bdemo_` prefix are the original's, so that its dashboards keep working.
 
 A process is one service: it declares all of these and serves those that it moves, so a metric that several
-services share (`sensor_values_received_total`) tells them apart by its port.
+services share (`sensor_values_received_total`) tells them apart by its port; Prometheus adds the labels `service` and
+`instance`. No label has values that grow with the sensors.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable
+import platform
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, get_args
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
 
+from backend_demo import __version__
+from backend_demo.domain.reading import Reason
 from backend_demo.settings import Settings
 
+#: From 1 ms to a minute, seconds.
+LATENCIES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
 # -- every service
+build_info = Gauge("bdemo_build_info", "1; what runs is in the labels.", ["service", "version", "python"])
 service_ready = Gauge("bdemo_service_ready", "1 while the service can do its work.", ["service"])
 dead_letters = Counter("bdemo_dead_letters_total", "Refused records and payloads.", ["service", "reason"])
 batches = Counter("bdemo_batches_total", "Batches done: output acknowledged, input acknowledged.", ["service"])
@@ -24,11 +34,32 @@ batch_seconds = Histogram(
     ["service"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-lag_records = Gauge("bdemo_lag_records", "Records of the input topics not yet handled.", ["service"])
+
+# -- every service that consumes a topic
+records = Counter(
+    "bdemo_records_total",
+    "Records of the input whose outcome is durable; of the bridge, MQTT messages (topic mqtt).",
+    ["service", "topic"],
+)
+hop_seconds = Histogram(
+    "bdemo_hop_seconds",
+    "Seconds from a record's arrival in the input topic until its outcome is durable.",
+    ["service", "topic"],
+    buckets=LATENCIES,
+)
+lag_records = Gauge(
+    "bdemo_lag_records", "Records of the input that are not done yet.", ["service", "topic", "partition"]
+)
+lag_seconds = Gauge(
+    "bdemo_lag_seconds",
+    "Seconds that the oldest record of the input that is not done has waited, within a second.",
+    ["service", "topic", "partition"],
+)
 
 # -- bridge (7001)
 mqtt_received = Counter("bdemo_mqtt_received_total", "MQTT messages received, repeats included.")
 mqtt_repeated = Counter("bdemo_mqtt_repeated_total", "MQTT messages that came again while they were held.")
+mqtt_redelivered = Counter("bdemo_mqtt_redelivered_total", "MQTT messages that the broker marked as sent before (DUP).")
 mqtt_acknowledged = Counter(
     "bdemo_mqtt_acknowledged_total", "MQTT messages acknowledged after Kafka's acknowledgement."
 )
@@ -44,6 +75,11 @@ duplicates = Counter("bdemo_duplicates_total", "Readings that were there already
 conflicts = Counter("bdemo_conflicts_total", "Readings with another value under a stored identity.", ["service"])
 late_readings = Counter("bdemo_late_readings_total", "Readings that came after newer ones of their sensor.")
 repairs = Counter("bdemo_repairs_total", "Readings too old for the aggregator's state, averaged in SQL.", ["service"])
+sensors = Gauge(
+    "bdemo_sensors",
+    "Sensors by state: active, or silent (nothing came for `sensor_silent_s`, but within the hour).",
+    ["state"],
+)
 
 # -- loader (7005), the original's
 values_loaded = Counter("sensor_values_loaded_total", "Rows inserted into temperature.")
@@ -55,19 +91,21 @@ value_latency = Histogram(
 average_latency = Histogram(
     "aggregated_value_latency", "Seconds from a sensor's time to its committed average.", buckets=LATENCY_BUCKETS
 )
+end_to_end = Histogram(
+    "bdemo_end_to_end_seconds",
+    "Seconds from a sensor's time to its committed row, by table.",
+    ["table"],
+    buckets=LATENCIES,
+)
+database_rows = Histogram(
+    "bdemo_database_batch_rows",
+    "Rows of both tables in a transaction.",
+    buckets=(1, 10, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000),
+)
+database_seconds = Histogram(
+    "bdemo_database_batch_seconds", "Seconds that a transaction took, its retries included.", buckets=LATENCIES
+)
 log_gaps = Counter("bdemo_log_gaps_total", "Times the log began behind the fence: records are gone (retention).")
-
-
-def observe_ages(histogram: Histogram, now: float, times: list[float]) -> None:
-    """Observes the ages of many times (epoch seconds) at once; one by one, that would cost more than loading them."""
-    times.sort()
-    younger = len(times)
-    for bound, bucket in zip(histogram._upper_bounds, histogram._buckets, strict=True):
-        first = bisect_left(times, now - bound)
-        bucket.inc(younger - first)
-        younger = first
-    past = times[: bisect_left(times, now)]  # what lies ahead of now counts as new
-    histogram._sum.inc(now * len(past) - math.fsum(past))  # sum() would lose 2 % of 20,000 ages
 
 
 # -- gateway (7006), the original's
@@ -79,6 +117,55 @@ latest_age = Histogram(
     "Age of the latest reading when it was asked for, seconds.",
     buckets=(0.2, 0.4, 0.6, 0.8, 1, 1.2),
 )
+request_seconds = Histogram(
+    "bdemo_request_seconds",
+    "Seconds from a request until its answer was sent, by route and status.",
+    ["route", "status"],
+    buckets=LATENCIES,
+)
+requested_age = Histogram(
+    "bdemo_requested_age_seconds",
+    "Age of the newest value in an answer, by route, seconds.",
+    ["route"],
+    buckets=(*LATENCIES, 300, 3600, 86_400),
+)
+streams = Gauge("bdemo_streams", "Answers that are sent while they are read, at this moment.")
+
+
+# -- many observations at once: one by one they would cost more than the work that they are about
+
+
+def observe_ages(histograms: Sequence[Histogram], now: float, times: list[float]) -> None:
+    """Observes the ages of these times (epoch seconds) in each histogram."""
+    times.sort()
+    past = times[: bisect_left(times, now)]  # what lies ahead of now counts as new
+    total = now * len(past) - math.fsum(past)  # sum() would lose 2 % of 20,000 ages
+    for histogram in histograms:
+        younger = len(times)
+        for bound, bucket in zip(histogram._upper_bounds, histogram._buckets, strict=True):
+            first = bisect_left(times, now - bound)
+            bucket.inc(younger - first)
+            younger = first
+        histogram._sum.inc(total)
+
+
+_timestamp = attrgetter("timestamp")
+
+
+def observe_waits(histogram: Histogram, now: float, found: Sequence[Any]) -> None:
+    """Observes how long these records have waited; they are in the order of their `timestamp`, epoch milliseconds.
+
+    Those of one millisecond count as one: Kafka's records come in batches of one time.
+    """
+    begin, total = 0, 0.0
+    while begin < len(found):
+        timestamp = found[begin].timestamp
+        end = bisect_right(found, timestamp, begin, key=_timestamp)
+        age = max(0.0, now - timestamp / 1000)
+        histogram._buckets[bisect_left(histogram._upper_bounds, age)].inc(end - begin)
+        total += age * (end - begin)
+        begin = end
+    histogram._sum.inc(total)
 
 
 def serve(settings: Settings, service: str) -> Callable[[], None]:
@@ -87,6 +174,9 @@ def serve(settings: Settings, service: str) -> Callable[[], None]:
     Raises OSError when the port is taken.
     """
     service_ready.labels(service).set(0)
+    build_info.labels(service, __version__, platform.python_version()).set(1)
+    for reason in get_args(Reason):  # a counter that begins with its first dead letter would hide that one
+        dead_letters.labels(service, reason)
     server, thread = start_http_server(settings.stats_port(service), addr=settings.stats_host, registry=REGISTRY)
 
     def end() -> None:

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         description="Sensors whose last readings an aggregation keeps in memory, about 1 kB each; those idle for "
         "longest are forgotten, and averaged by the database when they come back.",
     )
+    sensor_silent_s: float = Field(
+        60, gt=0, description="Seconds without a reading after which a sensor counts as silent, for an hour."
+    )
     consumer_group_prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="Put before every Kafka consumer group id."
     )

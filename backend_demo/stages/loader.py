@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 from faust.types import TP
+from prometheus_client import Histogram
 
 from backend_demo import metrics
 from backend_demo.domain.dead_letter import DeadLetter
@@ -200,9 +201,13 @@ def _count(found: Load, written: Written) -> None:
     repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
     metrics.duplicates.labels("loader").inc(repeated)
     now = time.time()
-    metrics.observe_ages(metrics.value_latency, now, [timestamp for _, timestamp in found.readings])
+    _observe((metrics.value_latency, metrics.end_to_end.labels("temperature")), now, found.readings)
     for averages in found.averages:
-        metrics.observe_ages(metrics.average_latency, now, [timestamp for _, timestamp in averages.stored])
+        _observe((metrics.average_latency, metrics.end_to_end.labels("average")), now, averages.stored)
+
+
+def _observe(latencies: tuple[Histogram, Histogram], now: float, rows: Mapping[Key, float]) -> None:
+    metrics.observe_ages(latencies, now, [timestamp for _, timestamp in rows])
 
 
 async def run(batches: Source, loader: Loader) -> None:

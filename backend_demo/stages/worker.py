@@ -140,7 +140,7 @@ class Worker:
 
     async def _watch(self, app: Any, stop: asyncio.Event) -> None:
         """Readiness, lag and the watchdog, until `stop`."""
-        ready, lag = metrics.service_ready.labels(self.service), metrics.lag_records.labels(self.service)
+        ready = metrics.service_ready.labels(self.service)
         progress_at, acknowledged = time.monotonic(), 0
         stuck_since: float | None = None
         was_ready = False
@@ -155,7 +155,6 @@ class Worker:
                 log.info("ready", service=self.service, partitions=len(consumer.assignment()))
             was_ready = is_ready
             behind = sum(consumer.lag().values())
-            lag.set(behind)
             now = time.monotonic()
             if consumer.offsets.acknowledged != acknowledged:
                 progress_at, acknowledged = now, consumer.offsets.acknowledged

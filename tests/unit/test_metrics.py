@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import Histogram
 
-from backend_demo.metrics import observe_ages
+from backend_demo.metrics import observe_ages, observe_waits
 
 NOW = 1_800_000_000.0
 
@@ -33,7 +35,7 @@ def test_ages_are_observed_at_once_as_one_by_one(batches: list[list[float]]) -> 
     """What lies ahead of now is new."""
     at_once, one_by_one = histogram(), histogram()
     for batch in batches:
-        observe_ages(at_once, NOW, [NOW - age for age in batch])
+        observe_ages([at_once], NOW, [NOW - age for age in batch])
         for age in batch:
             one_by_one.observe(max(0.0, age))
     assert samples(at_once) == samples(one_by_one)
@@ -42,5 +44,31 @@ def test_ages_are_observed_at_once_as_one_by_one(batches: list[list[float]]) -> 
 def test_the_sum_of_a_large_batch_is_right() -> None:
     """It is a difference of two sums of epoch seconds."""
     at_once = histogram()
-    observe_ages(at_once, NOW, [NOW - 0.02] * 20_000)
+    observe_ages([at_once], NOW, [NOW - 0.02] * 20_000)
     assert samples(at_once)["age_sum", ""] == pytest.approx(400, rel=1e-3)
+
+
+@dataclass
+class Record:
+    timestamp: int
+
+
+@given(st.lists(st.lists(ages), min_size=1, max_size=4))
+def test_waits_are_observed_at_once_as_one_by_one(batches: list[list[float]]) -> None:
+    """Records that stand in the order of their time."""
+    at_once, one_by_one = histogram(), histogram()
+    for batch in batches:
+        times = [round((NOW - age) * 1000) for age in sorted(batch, reverse=True)]
+        observe_waits(at_once, NOW, [Record(time) for time in times])
+        for time in times:
+            one_by_one.observe(max(0.0, NOW - time / 1000))
+    assert samples(at_once) == pytest.approx(samples(one_by_one))
+    assert samples(at_once).keys() == samples(one_by_one).keys()
+
+
+@given(st.lists(ages))
+def test_every_record_counts_once_in_whatever_order(batch: list[float]) -> None:
+    """A producer that sent again may have put an older time behind a newer one."""
+    waits = histogram()
+    observe_waits(waits, NOW, [Record(round((NOW - age) * 1000)) for age in batch])
+    assert samples(waits)["age_bucket", "+Inf"] == len(batch)
