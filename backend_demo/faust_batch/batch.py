@@ -24,6 +24,8 @@ class Record(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def timestamp(self) -> int: ...  # epoch milliseconds
 
 
 class PartitionListener(Protocol):

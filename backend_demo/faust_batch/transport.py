@@ -249,17 +249,17 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     # -- what a service wants to know
 
-    def lag(self) -> dict[TP, int]:
-        """Records of each partition that were not fetched yet, as far as the broker told with its last answer."""
+    def ends(self) -> dict[TP, tuple[int, int]]:
+        """What is fetched next of each partition, and where its log ends, as its broker said with its last answer."""
         consumer = self._thread._consumer
         if consumer is None:
             return {}
-        lags = {}
+        found = {}
         for tp in consumer.assignment():
             state = consumer._subscription.subscription.assignment.state_value(TopicPartition(*tp))
             if state is not None and state.has_valid_position and consumer.highwater(tp) is not None:
-                lags[TP(tp.topic, tp.partition)] = max(0, consumer.highwater(tp) - state.position)
-        return lags
+                found[TP(tp.topic, tp.partition)] = state.position, consumer.highwater(tp)
+        return found
 
 
 class PatientRecovery(Recovery):  # type: ignore[misc]

@@ -16,6 +16,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from backend_demo import __version__
 from backend_demo.errors import ConfigurationInvalid, PortInUse
 from backend_demo.gateway import docs, health, original, problems, v1
+from backend_demo.gateway.measure import Measured
 from backend_demo.settings import Settings
 from backend_demo.storage.pool import Database
 
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         # a page in this machine's browser must not reach us under a name of its own (DNS rebinding)
         hosts = ["localhost", "127.0.0.1", "[::1]", settings.gateway_host]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    app.add_middleware(Measured)
     return app
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from backend_demo import metrics
 from backend_demo.gateway import problems
+from backend_demo.gateway.measure import observe_age
 from backend_demo.gateway.parameters import RangeParameters, SensorParameters, each_once
 from backend_demo.gateway.streaming import RangeResponse
 from backend_demo.storage import read
@@ -83,4 +84,5 @@ async def temperature_latest(request: Request, wanted: Annotated[SensorParameter
     row = await database.read(lambda connection: read.latest(connection, "temperature", wanted.sensor_num))
     if row is not None:
         metrics.latest_age.observe(max(0.0, time.time() - row[1]))
+        observe_age("/temperature_latest", [row])
     return Response(f"[{encode([row] if row else [])}]", media_type="application/json")

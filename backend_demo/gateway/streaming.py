@@ -11,6 +11,8 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from backend_demo import metrics
+from backend_demo.gateway.measure import observe_age
 from backend_demo.storage import read
 from backend_demo.storage.pool import Database, DatabaseUnavailable
 
@@ -49,10 +51,11 @@ class RangeResponse(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # not Starlette's own way: its cancellation comes again at each await, and would cancel the rollback too
         try:
-            async with asyncio.TaskGroup() as tasks:
-                sending = tasks.create_task(self._answer(send))
-                leaving = tasks.create_task(_cancel_when_gone(receive, sending))
-                sending.add_done_callback(lambda _: leaving.cancel())
+            with metrics.streams.track_inprogress():
+                async with asyncio.TaskGroup() as tasks:
+                    sending = tasks.create_task(self._answer(send))
+                    leaving = tasks.create_task(_cancel_when_gone(receive, sending))
+                    sending.add_done_callback(lambda _: leaving.cancel())
         except asyncio.CancelledError:
             # uvicorn cancels what outlasts its shutdown, and logs a traceback for each that passes this on
             self._cut_off("the gateway ends")
@@ -82,6 +85,7 @@ class RangeResponse(StreamingResponse):
             contextlib.aclosing(read.blocks(connection, *self._range)) as blocks,
         ):
             rows: list[read.Row] = await anext(blocks, [])
+            observe_age("/" + self._range[0], rows[:1])
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             self._started = True
             text = "[" + self._encode(rows)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from backend_demo.gateway import problems
+from backend_demo.gateway.measure import observe_age
 from backend_demo.gateway.parameters import LatestParameters
 from backend_demo.storage import read
 from backend_demo.storage.pool import Database
@@ -75,6 +76,7 @@ def nearest(sensor: int, known: Iterable[int]) -> list[int]:
 
 
 def _answer(rows: Sequence[read.Row], *, truncated: bool) -> Response:
+    observe_age("/v1/latest", rows)
     readings = [{"sensor": sensor, "timestamp": time, "value": value} for _, time, sensor, value in rows]
     body = msgspec.json.encode({"readings": readings, "truncated": truncated})
     return Response(body, media_type="application/json")

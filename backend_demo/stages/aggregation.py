@@ -7,6 +7,7 @@ state, what is in the state was sent, and a replay skips what the state holds.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
 from backend_demo import metrics
+from backend_demo.domain.activity import Activity
 from backend_demo.domain.average import Window
 from backend_demo.domain.steps import Average
 from backend_demo.domain.topics import AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER, PARTITIONS, PROCESSED_DATA
@@ -31,6 +33,7 @@ from backend_demo.stages.worker import Source, Worker
 log = structlog.get_logger(__name__)
 
 FLUSH_INTERVAL_S = 1.0
+COUNT_INTERVAL_S = 5.0
 
 #: Share of the sensors that is kept when there are too many.
 KEPT = 0.9
@@ -48,8 +51,11 @@ class State:
     `sensors`: how many windows a partition may have.
     """
 
-    def __init__(self, step: Average, producer: BatchProducer, bootstrap: str, *, sensors: int) -> None:
+    def __init__(
+        self, step: Average, producer: BatchProducer, bootstrap: str, *, sensors: int, activity: Activity
+    ) -> None:
         self.step = step
+        self._activity = activity
         self._producer = producer
         self._bootstrap = bootstrap
         self._sensors = sensors
@@ -86,6 +92,7 @@ class State:
             evicted = step.evict(partition, int(self._sensors * KEPT))
         windows, changed = step.windows[partition], step.changed[partition]
         messages: list[Message] = [(b"%d" % sensor, _encode(windows[sensor])) for sensor in changed]
+        self._activity.heard(partition, changed, time.time())
         changed.clear()
         if evicted:
             messages.append((HORIZON, b"%r" % step.horizons[partition]))
@@ -96,6 +103,13 @@ class State:
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_S)
             await self.flush()
+
+    async def count_sensors_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_INTERVAL_S)
+            active, silent = self._activity.count(time.time())
+            metrics.sensors.labels("active").set(active)
+            metrics.sensors.labels("silent").set(silent)
 
     # -- PartitionListener
 
@@ -109,6 +123,12 @@ class State:
                     f"{tp.topic} partition {tp.partition} ends at {end}, but {newest} was averaged: it was made anew",
                     hint="begin anew with: bdemo down --wipe",
                 )
+        self._activity.restore(
+            {
+                partition: {sensor: window.times[-1] for sensor, window in found.windows.items() if window.times}
+                for partition, found in loaded.items()
+            }
+        )
         self.step.restore(
             {partition: found.windows for partition, found in loaded.items()},
             {partition: found.horizon for partition, found in loaded.items() if found.horizon is not None},
@@ -175,7 +195,7 @@ class PartitionState:
 async def run(batches: Source, sink: Sink, state: State) -> None:
     """A batch in, its averages out; the acknowledgement follows the state, once an interval."""
     async with asyncio.TaskGroup() as tasks:
-        flushing = tasks.create_task(state.flush_regularly())
+        regular = [tasks.create_task(state.flush_regularly()), tasks.create_task(state.count_sensors_regularly())]
         async for batch in batches:
             async with state.applying:
                 outcome = state.step(batch.of(PROCESSED_DATA))
@@ -187,7 +207,8 @@ async def run(batches: Source, sink: Sink, state: State) -> None:
             metrics.conflicts.labels("aggregation").inc(outcome.counts["conflict"])
             metrics.late_readings.inc(outcome.counts["late"] + outcome.counts["repair"])
             metrics.repairs.labels("aggregation").inc(outcome.counts["repair"])
-        flushing.cancel()
+        for task in regular:
+            task.cancel()
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
@@ -201,7 +222,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         niceness=2,
     )
     sensors = settings.aggregation_sensors // PARTITIONS
-    state = State(step, worker.producer, settings.kafka_bootstrap, sensors=sensors)
+    activity = Activity(silent_s=settings.sensor_silent_s)
+    state = State(step, worker.producer, settings.kafka_bootstrap, sensors=sensors, activity=activity)
     worker.listener = state
     sink = KafkaSink(worker.producer, "aggregation", AGGREGATED_DATA)
     await worker.run(lambda batches: run(batches, sink, state), stop)

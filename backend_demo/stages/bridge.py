@@ -49,6 +49,8 @@ class Held:
     qos: int
     topic: bytes
     payload: bytes
+    arrived_at: float
+    """Epoch seconds."""
 
 
 class Subscriber:
@@ -172,6 +174,8 @@ class Subscriber:
     def _on_message(self, client: Any, userdata: Any, message: mqtt.MQTTMessage) -> None:
         try:
             metrics.mqtt_received.inc()
+            if message.dup:
+                metrics.mqtt_redelivered.inc()
             if message.qos:
                 if message.mid in self._held:
                     metrics.mqtt_repeated.inc()
@@ -180,7 +184,7 @@ class Subscriber:
             elif len(self._arrived) >= self._settings.bridge_in_flight:
                 return  # QoS 0 promises nothing, and nothing else bounds it
             # `.topic` decodes and raises on invalid UTF-8
-            held = Held(self._connection, message.mid, message.qos, message._topic, bytes(message.payload))
+            held = Held(self._connection, message.mid, message.qos, message._topic, bytes(message.payload), time.time())
             self._arrived.append(held)
             self._hand_over()
         except Exception:  # noqa: BLE001 - the outermost frame of ours in paho's thread
@@ -215,6 +219,7 @@ def _partition(topic: bytes) -> int:
 
 async def run(subscriber: Subscriber, producer: BatchProducer, max_payload_bytes: int) -> None:
     """What has arrived goes to Kafka as one send; then it is acknowledged."""
+    hop = metrics.hop_seconds.labels("bridge", "mqtt")
     while True:
         messages = [message for message in await subscriber.take() if subscriber.current(message)]
         begin = time.monotonic()
@@ -223,6 +228,8 @@ async def run(subscriber: Subscriber, producer: BatchProducer, max_payload_bytes
         failpoints.hit("bridge-before-puback")
         subscriber.acknowledge(messages)
         count_dead_letters("bridge", refused)
+        metrics.records.labels("bridge", "mqtt").inc(len(messages))
+        metrics.observe_ages([hop], time.time(), [message.arrived_at for message in messages])
         metrics.batches.labels("bridge").inc()
         metrics.batch_seconds.labels("bridge").observe(time.monotonic() - begin)
 

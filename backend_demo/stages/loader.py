@@ -26,6 +26,7 @@ from backend_demo.faust_batch.batch import Batch
 from backend_demo.faust_batch.producer import BatchProducer
 from backend_demo.settings import Settings
 from backend_demo.stages import failpoints
+from backend_demo.stages.progress import Progress
 from backend_demo.stages.sink import count_dead_letters, dead_letter_messages
 from backend_demo.stages.worker import Source, Worker
 from backend_demo.storage.retry import FAILURES
@@ -65,9 +66,10 @@ class Loader:
     While the transaction of one batch is under way, the next batch is planned: on top of what that one will leave.
     """
 
-    def __init__(self, settings: Settings, producer: BatchProducer) -> None:
+    def __init__(self, settings: Settings, producer: BatchProducer, progress: Progress) -> None:
         self._window = settings.aggregation_window
         self._producer = producer
+        self._progress = progress
         self._session = Session(settings.postgres_dsn)
         self._tables = Tables()
         self._fence: dict[Partition, int] = {}
@@ -128,8 +130,8 @@ class Loader:
         for partition, got in batch.of(AGGREGATED_DATA).items():
             aggregated[partition] = [*aggregated.get(partition, ()), *got]
         found = Load()
-        for records in batch.of(PROCESSED_DATA).values():
-            for portion in _portions(records):
+        for arrived in batch.of(PROCESSED_DATA).values():
+            for portion in _portions(arrived):
                 found.take_processed(portion)
                 await asyncio.sleep(0)
         for partition, records in aggregated.items():
@@ -164,9 +166,16 @@ class Loader:
             failpoints.hit("loader-after-commit")
             return written
 
+        begin = time.monotonic()
         written = await self._session.run(attempt)
         plan.batch.ack()
-        asyncio.get_running_loop().call_later(0.001, _count, found, written)  # when the next transaction has begun
+        metrics.database_seconds.observe(time.monotonic() - begin)
+        # when the next transaction has begun
+        asyncio.get_running_loop().call_later(0.001, self._count, plan, written, time.time())
+
+    def _count(self, plan: Plan, written: Written, committed_at: float) -> None:
+        self._progress.done(plan.batch.records, committed_at)
+        _count(plan.found, written, committed_at)
 
     async def _send(self, letters: list[DeadLetter]) -> None:
         if letters:
@@ -193,17 +202,18 @@ def _portions(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         yield records[begin : begin + PORTION]
 
 
-def _count(found: Load, written: Written) -> None:
+def _count(found: Load, written: Written, committed_at: float) -> None:
+    averages = sum(len(step.stored) for step in found.averages)
+    metrics.database_rows.observe(len(found.readings) + averages)
     metrics.values_loaded.inc(written.inserted)
     metrics.averages_loaded.inc(written.averages)
-    metrics.repairs.labels("loader").inc(sum(len(averages.repairs) for averages in found.averages))
+    metrics.repairs.labels("loader").inc(sum(len(step.repairs) for step in found.averages))
     metrics.conflicts.labels("loader").inc(len({**found.contested, **written.conflicts}))
     repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
     metrics.duplicates.labels("loader").inc(repeated)
-    now = time.time()
-    _observe((metrics.value_latency, metrics.end_to_end.labels("temperature")), now, found.readings)
-    for averages in found.averages:
-        _observe((metrics.average_latency, metrics.end_to_end.labels("average")), now, averages.stored)
+    _observe((metrics.value_latency, metrics.end_to_end.labels("temperature")), committed_at, found.readings)
+    for step in found.averages:
+        _observe((metrics.average_latency, metrics.end_to_end.labels("average")), committed_at, step.stored)
 
 
 def _observe(latencies: tuple[Histogram, Histogram], now: float, rows: Mapping[Key, float]) -> None:
@@ -218,7 +228,10 @@ async def run(batches: Source, loader: Loader) -> None:
 
 
 class LoaderWorker(Worker):
-    """A worker that also needs PostgreSQL."""
+    """A worker that also needs PostgreSQL, and whose batches are done when their transaction is."""
+
+    def handled(self, batch: Batch) -> None:
+        """Its transaction is under way; the loader tells when it is done."""
 
     async def dependencies_up(self) -> bool:
         try:
@@ -234,7 +247,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     worker = LoaderWorker(
         settings, "loader", consumes=(PROCESSED_DATA, AGGREGATED_DATA), produces=(DEAD_LETTER,), paced=True
     )
-    loader = Loader(settings, worker.producer)
+    loader = Loader(settings, worker.producer, worker.progress)
     worker.listener = loader
     try:
         await worker.run(lambda batches: run(batches, loader), stop)

@@ -23,6 +23,7 @@ from backend_demo.faust_batch.producer import METADATA_MAX_AGE_MS, BatchProducer
 from backend_demo.faust_batch.transport import Transport
 from backend_demo.settings import Settings
 from backend_demo.stages.process import end_now, fail, give_way
+from backend_demo.stages.progress import Progress
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.service = service
+        self.progress = Progress(service)
         self.producer = BatchProducer(settings.kafka_bootstrap, client_id=f"bdemo-{service}")
         self._consumes = consumes
         self._produces = produces
@@ -137,6 +139,11 @@ class Worker:
             yield batch
             seconds.observe(time.monotonic() - begin)
             count.inc()
+            self.handled(batch)
+
+    def handled(self, batch: Batch) -> None:
+        """The body has asked for the next batch: the outcome of this one is durable."""
+        self.progress.done(batch.records, time.time())
 
     async def _watch(self, app: Any, stop: asyncio.Event) -> None:
         """Readiness, lag and the watchdog, until `stop`."""
@@ -154,7 +161,9 @@ class Worker:
             if is_ready and not was_ready:
                 log.info("ready", service=self.service, partitions=len(consumer.assignment()))
             was_ready = is_ready
-            behind = sum(consumer.lag().values())
+            ends = consumer.ends()
+            self.progress.measure(ends, time.time(), under_way=consumer.offsets.under_way)
+            behind = sum(max(0, end - position) for position, end in ends.values())
             now = time.monotonic()
             if consumer.offsets.acknowledged != acknowledged:
                 progress_at, acknowledged = now, consumer.offsets.acknowledged

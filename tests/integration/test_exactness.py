@@ -28,6 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from backend_demo.domain.activity import Activity
 from backend_demo.domain.average import average
 from backend_demo.domain.dead_letter import read_headers
 from backend_demo.domain.load import Key
@@ -39,6 +40,7 @@ from backend_demo.faust_batch.offsets import OffsetTracker
 from backend_demo.settings import Settings
 from backend_demo.stages import aggregation, failpoints, loader
 from backend_demo.stages.aggregation import PartitionState, State
+from backend_demo.stages.progress import Progress
 from backend_demo.stages.sink import KafkaSink
 from backend_demo.storage import session, write
 from backend_demo.storage.session import Session
@@ -60,6 +62,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+    timestamp: int = 0
 
 
 class Log:
@@ -169,7 +172,7 @@ class LoggedState(State):
 
     def __init__(self, log: Log, producer: Producer, sensors: int) -> None:
         step = Average(window=WINDOW, lateness=LATENESS)
-        super().__init__(step, producer, "", sensors=sensors)  # type: ignore[arg-type]
+        super().__init__(step, producer, "", sensors=sensors, activity=Activity(silent_s=60))  # type: ignore[arg-type]
         self._log = log
 
     async def _load(self, partitions: list[int]) -> dict[int, PartitionState]:
@@ -237,7 +240,7 @@ class LoaderMember(Member):
     def __init__(self, log: Log, dsn: str) -> None:
         super().__init__(log)
         configured = Settings(postgres_dsn=dsn, aggregation_window=WINDOW)
-        self.listener = loader.Loader(configured, self.producer)  # type: ignore[arg-type]
+        self.listener = loader.Loader(configured, self.producer, Progress("loader"))  # type: ignore[arg-type]
         self.session = self.listener._session = UnreliableSession(dsn)
 
     async def work(self, batches: AsyncIterator[Batch]) -> None:

@@ -1,0 +1,44 @@
+"""What the gateway counts of requests and answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend_demo import metrics
+from backend_demo.storage import read
+
+
+class Measured:
+    """An application whose requests are timed, by route and status. A path that is no route counts as `none`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin = time.monotonic()
+        status = 499  # nginx's, for a client that left before its answer
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            metrics.request_seconds.labels(route, str(status)).observe(time.monotonic() - begin)
+
+
+def observe_age(route: str, rows: Sequence[read.Row]) -> None:
+    """Notes how old the newest of these rows is; they are of any order."""
+    if rows:
+        age = max(0.0, time.time() - max(row[1] for row in rows))
+        metrics.requested_age.labels(route).observe(age)
