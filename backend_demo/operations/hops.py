@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backend_demo.errors import ServiceFailed
+from backend_demo.operations.samples import Address, Reader
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
-
-TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -40,20 +37,19 @@ def read(settings: Settings, ports: Mapping[str, Collection[int]]) -> dict[str, 
 
     `ports`: where the copies of each service serve their metrics. Raises ServiceFailed.
     """
-    counts = {
-        service: [scrape(settings, service, port) for port in ports[service]]
+    addresses = {
+        (service, port): Address(settings.stats_host, port)
         for service in dict.fromkeys(hop.service for hop in HOPS)
+        for port in ports[service]
     }
-    return {hop.name: round(sum(copy.get(hop.counter, 0.0) for copy in counts[hop.service])) for hop in HOPS}
-
-
-def scrape(settings: Settings, service: str, port: int) -> Mapping[str, float]:
-    """The metrics without labels of one copy of a service, by name. Raises ServiceFailed."""
-    url = f"http://{settings.stats_host}:{port}/metrics"
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            lines = answer.read().decode().splitlines()
-    except (urllib.error.URLError, OSError) as problem:
-        raise ServiceFailed(f"{service} does not answer at {url}", hint="see: bdemo status") from problem
-    samples = (line.rpartition(" ") for line in lines if not line.startswith("#") and "{" not in line)
-    return {name: float(value) for name, _, value in samples}
+    with Reader({hop.counter for hop in HOPS}) as reader:
+        copies = reader.read(addresses).copies
+    counts = dict.fromkeys((hop.name for hop in HOPS), 0)
+    for (service, port), samples in copies.items():
+        if samples is None:
+            url = addresses[service, port].url
+            raise ServiceFailed(f"{service} does not answer at {url}", hint="see: bdemo status")
+        for hop in HOPS:
+            if hop.service == service:
+                counts[hop.name] += round(samples.get(hop.counter, {}).get((), 0.0))
+    return counts
