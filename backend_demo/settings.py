@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     aggregation_stats_port: int = _port(7004, "Port of the aggregation's metrics.")
     loader_stats_port: int = _port(7005, "Port of the loader's metrics.")
     gateway_stats_port: int = _port(7006, "Port of the gateway's metrics.")
+    prometheus_port: int = _port(9090, "Port of the stack's Prometheus.")
 
     # -- the pipeline
     mqtt_filters: tuple[str, ...] = Field(
@@ -168,6 +169,7 @@ ORIGINAL_NAMES = {
     "MQTT_PROXY_HOST_PORT": "mqtt_port",
     "MQTT_BROKER_HOST_PORT": "mqtt_port",
     "GATEWAY_HOST_PORT": "gateway_port",
+    "PROMETHEUS_HOST_PORT": "prometheus_port",
     "COLLECTION_STATS_HOST_PORT": "collection_stats_port",
     "PROCESSING_STATS_HOST_PORT": "processing_stats_port",
     "AGGREGATION_STATS_HOST_PORT": "aggregation_stats_port",

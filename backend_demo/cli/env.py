@@ -18,7 +18,10 @@ def env(state_dir: options.StateDir = None) -> None:
       $ eval "$(bdemo env)"
       $ curl "$BDEMO_GATEWAY_URL/temperature_latest?sensor_num=1"
       $ psql "$BDEMO_POSTGRES_DSN" -c 'select count(*) from temperature'
+      $ curl "$PROMETHEUS_URL/api/v1/query?query=up"
     """
+    from backend_demo.stack.state import StateDirectory
+
     settings = options.attached(state_dir)
     for name in (
         "kafka_bootstrap",
@@ -30,6 +33,8 @@ def env(state_dir: options.StateDir = None) -> None:
         "gateway_url",
     ):
         sys.stdout.write(f"export BDEMO_{name.upper()}={quoted(str(getattr(settings, name)))}\n")
+    if "prometheus" in StateDirectory(settings.state_dir).wanted():  # no setting of ours: nothing here reads it
+        sys.stdout.write(f"export PROMETHEUS_URL={quoted(f'http://127.0.0.1:{settings.prometheus_port}')}\n")
 
 
 def quoted(value: str) -> str:

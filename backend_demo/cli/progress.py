@@ -22,6 +22,14 @@ LINE_EVERY_S = 5.0
 
 STYLES = {"ready": "green", "failed": "bold red", "unhealthy": "red", "fetching": "cyan", "starting": "yellow"}
 
+#: What is seen before a service that is not under way.
+STILL: dict[str, RenderableType] = {
+    "ready": Text("✓", "green"),
+    "stopped": Text("■", "dim"),
+    "failed": Text("✗", "red"),
+    "off": Text("-", "dim"),
+}
+
 
 class Progress:
     """Shows what `Stack.up` reports, from any thread."""
@@ -59,7 +67,7 @@ class Progress:
         with self._lock:
             now = time.monotonic() - self._begin
             self._newest[status.name] = status
-            self.changed = self.changed or status.detail != "was running"
+            self.changed = self.changed or (status.detail != "was running" and status.state != "off")
             if status.state == "ready":
                 self._ready_s[status.name] = now
             if self._live is None:
@@ -82,8 +90,7 @@ class Progress:
             now = time.monotonic() - self._begin
             for name in shown:
                 status = self._newest.get(name, ServiceStatus(name, "starting"))
-                still: dict[str, RenderableType] = {"ready": Text("✓", "green"), "stopped": Text("■", "dim")}
-                mark = still.get(status.state, self._spinner)
+                mark = STILL.get(status.state, self._spinner)
                 seconds = f"{self._ready_s.get(name, now):.1f}"
                 state = Text(status.state, STYLES.get(status.state, ""))
                 table.add_row(mark, name, state, Text(status.detail, "dim"), seconds)

@@ -68,7 +68,7 @@ def up(
 
 def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool) -> None:
     from backend_demo.cli.output import say, show_table
-    from backend_demo.stack.services import SERVICES
+    from backend_demo.stack.services import PIPELINE
     from backend_demo.stack.state import StateDirectory
 
     say("[green]the stack is up[/]" if mended else "[green]all of it was running already[/]")
@@ -78,9 +78,10 @@ def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool)
         ("mqtt", f"{settings.mqtt_host}:{settings.mqtt_port}", "MQTT broker"),
         ("kafka", settings.kafka_bootstrap, "Kafka"),
         ("postgres", f"127.0.0.1:{settings.postgres_port}", "PostgreSQL, database temperature"),
+        ("prometheus", f"http://127.0.0.1:{settings.prometheus_port}", "Prometheus: metrics, alerts"),
     )
     show_table(("address", "of"), [(address, what) for service, address, what in rows if service in running])
-    if not running.keys() >= SERVICES.keys():  # what follows needs all of it
+    if not running.keys() >= set(PIPELINE):  # what follows needs all of it
         return
     here = options.same_stack(state_dir)
     say("Try:")

@@ -18,6 +18,7 @@ def addresses(saved: Mapping[str, Any], state: StateDirectory) -> dict[str, str]
         "kafka": saved["kafka_bootstrap"],
         "mqtt": f"{saved['mqtt_host']}:{saved['mqtt_port']}",
         "postgres": f"postgresql://bdemo@127.0.0.1:{saved['postgres_port']}/temperature",
+        **({"prometheus": f"http://127.0.0.1:{saved['prometheus_port']}"} if "prometheus" in copies else {}),
         **(_embedded(saved, state) if saved["stack"] == "embedded" else _compose(copies, state)),
         **{
             f"{copy}_metrics": f"http://{saved['stats_host']}:{stats_port(copy, saved)}/metrics"
@@ -39,6 +40,6 @@ def _embedded(saved: Mapping[str, Any], state: StateDirectory) -> dict[str, str]
 def _compose(copies: Mapping[str, int], state: StateDirectory) -> dict[str, str]:
     """Of what only containers have."""
     ports = Project(state).plan().environment
-    pages = ("prometheus", "grafana", "pgadmin", "kafka-ui")
+    pages = ("grafana", "pgadmin", "kafka-ui")
     names = {page: f"{page.replace('-', '_').upper()}_HOST_PORT" for page in pages if page in copies}
     return {page: f"http://127.0.0.1:{ports[name]}" for page, name in names.items() if name in ports}

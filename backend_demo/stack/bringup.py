@@ -27,6 +27,10 @@ PATIENCE_S = 60.0
 HUNG_S = 10.0
 
 
+#: How long `up` waits for what is optional, once all else is ready.
+OPTIONAL_S = 5.0
+
+
 class Stopped(Exception):
     """Another part failed or the user gave up: this one is not to go on."""
 
@@ -80,10 +84,26 @@ class BringUp:
         self._started = started
         self._ready: dict[str, threading.Event] = {}
 
-    def run(self, services: Collection[str]) -> None:
-        """Returns when all of them are ready. Raises ServiceFailed, TimedOut."""
+    def run(self, services: Collection[str], optional: Collection[str] = ()) -> None:
+        """Returns when all of them are ready. Raises ServiceFailed, TimedOut, but not for those that are optional."""
         self._ready = {name: threading.Event() for name in services}
-        at_once({name: partial(self._bring_up, name) for name in services}, self._waiting.stop)
+        needed = [name for name in services if name not in optional]
+        if needed:
+            at_once({name: partial(self._bring_up, name) for name in needed}, self._waiting.stop)
+        for name in services:
+            if name in optional:
+                self._look_after(name)
+
+    def _look_after(self, name: str) -> None:
+        """Waits a little for something optional, which was started with the others and is ready long before them."""
+        try:
+            if name in self._started or not self._waiting.is_ready(name):
+                self._waiting.until_ready(name, limit_s=OPTIONAL_S)
+                self._report(ServiceStatus(name, "ready"))
+            else:
+                self._report(ServiceStatus(name, "ready", detail="was running"))
+        except (ServiceFailed, TimedOut) as problem:
+            self._report(ServiceStatus(name, "failed", detail=f"{problem.message}; {problem.hint}"))
 
     def _bring_up(self, name: str) -> None:
         if name not in self._started and self._waiting.is_ready(name):

@@ -19,6 +19,7 @@ from backend_demo.stack.compose_bringup import Watch, end, mend_hung
 from backend_demo.stack.compose_containers import Container
 from backend_demo.stack.compose_images import Images
 from backend_demo.stack.compose_project import Project
+from backend_demo.stack.servers import prometheus
 from backend_demo.stack.services import (
     Service,
     all_copies,
@@ -123,7 +124,7 @@ class ComposeStack:
         names = [name for name in all_copies(copies) if not self.state.is_locked(name)]
         surplus = self._surplus(copies, found)
         if not surplus and all(name in found and found[name].state == "ready" for name in names):
-            self.state.want(copies)
+            self._want(copies)
             for name in names:
                 report(ServiceStatus(name, "ready", detail="was running"))
             return
@@ -132,7 +133,7 @@ class ComposeStack:
         for name in missing:
             for port in self.project.ports(name):
                 ports.check_port(port, name)
-        self.state.want(copies)
+        self._want(copies)
         end(surplus, report, self._save_log)
         for name in names:
             if name not in missing and name in found and found[name].state == "ready":
@@ -148,6 +149,12 @@ class ComposeStack:
             mend_hung(self.project.name, waited, report)
             Watch(self.project, waited, report, limit_s=limit_s).until_ready()
         self._keep_secrets()
+
+    def _want(self, copies: Mapping[str, int]) -> None:
+        """Records how many copies there are to be, and tells Prometheus."""
+        self.state.want(copies)
+        found = prometheus.targets(self.state.wanted(), prometheus.container_address)
+        prometheus.write_targets(self.project.targets, found)
 
     def _lacks_needs(self, needed: Collection[str], missing: Collection[str], found: Mapping[str, Container]) -> bool:
         """Whether what the missing ones need must be started too, or made again after an update of the files."""

@@ -39,6 +39,7 @@ PORTS = {
     "PG_HOST_PORT": "postgres_port",
     "MQTT_PROXY_HOST_PORT": "mqtt_port",
     "GATEWAY_HOST_PORT": "gateway_port",
+    "PROMETHEUS_HOST_PORT": "prometheus_port",
     "BRIDGE_STATS_HOST_PORT": "bridge_stats_port",
     "COLLECTION_STATS_HOST_PORT": "collection_stats_port",
     "PROCESSING_STATS_HOST_PORT": "processing_stats_port",
@@ -92,6 +93,8 @@ class Project:
         self.name = "bdemo" if state.path == default_state_dir().resolve() else f"bdemo-{_digest(state.path)}"
         self._plan_file = self.folder / "plan.json"
         self._copies_file = self.folder / "copies.json"
+        self.targets = self.folder / "targets"
+        """What Prometheus scrapes; it reads the files of this folder."""
 
     # -- what it is made with
 
@@ -124,6 +127,7 @@ class Project:
             **_passed_on(settings),
             "KAFKA_HEAP_MB": str(settings.kafka_heap_mb),
             "SERVICES_IMAGE": image(),
+            "PROMETHEUS_TARGETS": str(self.targets),
             "COMPOSE_PROFILES": "",
         }
         plan = {"profiles": settings.profiles, "environment": environment}
@@ -238,8 +242,6 @@ def _copy(base: Mapping[str, Any], name: str) -> dict[str, Any]:
     copy = dict(base[service.name])
     step = STATS_PORT_STEP * (number - 1)
     copy["ports"] = [{**port, "published": str(int(port["published"]) + step)} for port in copy.get("ports") or ()]
-    # where Prometheus looks for all of them
-    copy["networks"] = {"default": {"aliases": [service.name]}}
     return copy
 
 

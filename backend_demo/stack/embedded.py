@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend_demo.errors import NoStack, ServiceFailed, TimedOut
+from backend_demo.errors import NoStack, PortInUse, ServiceFailed, TimedOut
 from backend_demo.stack import bringup, logfiles, probes
 from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus, State
 from backend_demo.stack.bringup import BringUp, Waiting, at_once
@@ -56,17 +56,20 @@ class EmbeddedStack:
         """As `Stack.up`. Interrupted while it starts a new stack, it stops what it started.
 
         A stack of which a service failed is left running: `status` and `logs` show why, and another `up` mends it.
+        What is optional and was not named does not fail it: what is not installed is left out in silence, and of the
+        rest is reported what is wrong.
         """
-        names = with_needs(services, without=without)
+        names = _installed(with_needs(services, without=without), named=services)
         check_copies(scale, among=names)
         self.state.create()
         with self.state.lock("stack", wait_s=LOCK_WAIT_S):
             new = not self.supervisor.runs()
             copies = self.state.copies(names, scale)
+            optional = [name for name in names if SERVICES[name].optional and name not in services]
             try:
                 if new:
-                    self._launch(all_copies(copies), report)
-                self._bring_up(copies, report)
+                    self._launch([name for name in all_copies(copies) if name not in optional], report)
+                self._bring_up(copies, report, optional)
             except BaseException as problem:
                 if new and not isinstance(problem, ServiceFailed | TimedOut) and self._stop_all():
                     for name in all_copies(copies):
@@ -76,12 +79,13 @@ class EmbeddedStack:
     def scale(self, copies: Mapping[str, int], report: Report) -> None:
         """As `Stack.scale`."""
         check_copies(copies)
+        names = _installed(with_needs(copies), named=copies)
         if not self.state.secrets_file.exists():  # nor any lock in a folder that is not ours
             raise NoStack(self.state.path)
         with self.state.lock("stack", wait_s=LOCK_WAIT_S):
             if not self.supervisor.runs():
                 raise NoStack(self.state.path)
-            self._bring_up(self.state.copies(with_needs(copies), copies), report)
+            self._bring_up(self.state.copies(names, copies), report)
 
     def _launch(self, wanted: Collection[str], report: Report) -> None:
         """Starts a supervisor that knows every program and runs none yet."""
@@ -101,24 +105,49 @@ class EmbeddedStack:
         settings = self._settings or settings_module.load(state_dir=self.state.path)
         return ports.free(settings) if self._any_port else ports.shifted(settings)
 
-    def _bring_up(self, copies: Mapping[str, int], report: Report) -> None:
+    def _bring_up(self, copies: Mapping[str, int], report: Report, optional: Collection[str] = ()) -> None:
         """Starts what does not run, all at once: each waits by itself for what it needs. Ends copies beyond those."""
         from backend_demo.stack import ports
         from backend_demo.stack.servers import kafka
 
-        wanted = all_copies(copies)
         processes = self.supervisor.processes()
+        idle = [name for name in optional if processes[name].pid is None]
+        blocked = self._blocked(idle, report)
+        copies = {name: count for name, count in copies.items() if name not in blocked}
+        wanted = all_copies(copies)
         # `bdemo run` may be in the place of a supervised copy
         missing = [name for name in wanted if processes[name].pid is None and not self.state.is_locked(name)]
         ports.check_free(self.state.saved(), missing)
-        self.state.want(copies)
+        self._want(copies)
         self._end_surplus(copies, processes, report)
         for name in missing:
             self.supervisor.start(processes[name])
         deadline = time.monotonic() + float(self.state.saved()["up_timeout_s"])
-        BringUp(Waiting(self.state, self.supervisor, deadline), report, missing).run(wanted)
+        BringUp(Waiting(self.state, self.supervisor, deadline), report, missing).run(wanted, optional)
         if not kafka.start_up_cache().exists():
             self.supervisor.start(processes[kafka.CACHE])
+
+    def _want(self, copies: Mapping[str, int]) -> None:
+        """Records how many copies there are to be, and tells Prometheus."""
+        from backend_demo.stack.servers import prometheus
+
+        self.state.want(copies)
+        address = partial(prometheus.local_address, addresses=self.state.saved())
+        found = prometheus.targets(self.state.wanted(), address)
+        prometheus.write_targets(self.state.path / "prometheus" / "targets", found)
+
+    def _blocked(self, names: Collection[str], report: Report) -> list[str]:
+        """Those whose port another process has; it may well be the user's own Prometheus."""
+        from backend_demo.stack import ports
+
+        blocked = []
+        for name in names:
+            try:
+                ports.check_free(self.state.saved(), [name])
+            except PortInUse as problem:
+                blocked.append(name)
+                report(ServiceStatus(name, "off", detail=problem.message))
+        return blocked
 
     def _end_surplus(self, copies: Mapping[str, int], processes: Mapping[str, ProcessInfo], report: Report) -> None:
         """Ends copies that are no longer wanted; each leaves its consumer group, and the others take over at once."""
@@ -251,6 +280,15 @@ class EmbeddedStack:
             raise NoStack(self.state.path)
         infos = self.supervisor.processes()
         return [infos[name] for name in chosen(service, self.state.wanted())]
+
+
+def _installed(names: Collection[str], *, named: Collection[str]) -> list[str]:
+    """Those that can be started here. Raises PrerequisiteMissing when one cannot that was named."""
+    from backend_demo.stack.servers import prometheus
+
+    if "prometheus" in named:
+        prometheus.check_installed()
+    return [name for name in names if name != "prometheus" or prometheus.installed()]
 
 
 def _state(info: ProcessInfo, ready: bool) -> State:

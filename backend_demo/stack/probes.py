@@ -88,6 +88,11 @@ def _gateway(service: str, addresses: Addresses, state: StateDirectory) -> bool:
     return _get(addresses["gateway_port"], "/readyz")[0] == 200
 
 
+def _prometheus(service: str, addresses: Addresses, state: StateDirectory) -> bool:
+    """GET /-/ready: it has read its data and answers queries."""
+    return _get(addresses["prometheus_port"], "/-/ready")[0] == 200
+
+
 def _ours(service: str, addresses: Addresses, state: StateDirectory) -> bool:
     """The gauge by which a service says that it can work: its session exists, its partitions are assigned."""
     status, page = _get(stats_port(service, addresses), "/metrics")
@@ -100,6 +105,7 @@ _PROBES: dict[str, Callable[[str, Addresses, StateDirectory], bool]] = {
     "mqtt": _mqtt,
     "postgres": _postgres,
     "gateway": _gateway,
+    "prometheus": _prometheus,
 }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from backend_demo.stack.base import Report, ServiceStatus
 from backend_demo.stack.bringup import Stopped, at_once
-from backend_demo.stack.servers import kafka, mqtt, postgres
+from backend_demo.stack.servers import kafka, mqtt, postgres, prometheus
 from backend_demo.stack.services import SERVICES, all_copies, most_copies
 from backend_demo.stack.state import StateDirectory
 from backend_demo.stack.supervisor import Program
@@ -36,6 +36,7 @@ def prepare(settings: Settings, state: StateDirectory, report: Report) -> list[P
             "kafka": fetched_kafka,
             "mqtt": lambda: mqtt.prepare(settings, state),
             "postgres": lambda: postgres.prepare(settings.postgres_port, state),
+            "prometheus": lambda: prometheus.prepare(settings, state),
         },
         stop,
     )

@@ -27,6 +27,8 @@ class Service:
     """Settings that hold the ports it listens on, the one that clients use first."""
     single: str = ""
     """Why there is never more than one copy of it; empty: there may be one a partition."""
+    optional: bool = False
+    """It takes no part in the pipeline: embedded, `up` goes on without it, if it was not named."""
 
 
 SERVICES: dict[str, Service] = {
@@ -43,16 +45,16 @@ SERVICES: dict[str, Service] = {
         Service("aggregation", True, ("kafka",), ("aggregation_stats_port",)),
         Service("loader", True, ("kafka", "postgres"), ("loader_stats_port",)),
         Service("gateway", True, ("postgres",), ("gateway_port", "gateway_stats_port"), "it listens on a single port"),
+        Service("prometheus", False, (), ("prometheus_port",), _SERVER, optional=True),
     )
 }
 
+#: What a reading passes through, and cannot do without.
+PIPELINE = tuple(name for name, entry in SERVICES.items() if not entry.optional)
+
 #: Services that only the compose stack has; on the embedded one they may be left out by name.
 COMPOSE_ONLY: dict[str, Service] = {
-    service.name: service
-    for service in (
-        Service("prometheus", False, (), (), _SERVER),
-        Service("grafana", False, ("prometheus",), (), _SERVER),
-    )
+    service.name: service for service in (Service("grafana", False, ("prometheus",), (), _SERVER),)
 }
 
 

@@ -37,7 +37,7 @@ _SOCKETS_MAX = 80
 
 #: All that a stack keeps in its state directory; nothing else there is ever deleted.
 CONTENTS = (
-    *("kafka", "mqtt", "postgres", "faust", "compose", "logs", "run", "locks"),
+    *("kafka", "mqtt", "postgres", "prometheus", "faust", "compose", "logs", "run", "locks"),
     *("supervisor.conf", "stack.json", "secrets.json"),
 )
 

@@ -18,6 +18,7 @@ from backend_demo.stack import compose_containers
 from backend_demo.stack.base import Stack
 from backend_demo.stack.compose_project import Project
 from backend_demo.stack.open import open_stack
+from backend_demo.stack.servers import prometheus
 from backend_demo.stack.services import SERVICES, services_of
 from backend_demo.stack.state import StateDirectory
 from backend_demo.testing import running_stack
@@ -106,12 +107,16 @@ def containers_of(settings: Settings) -> list[str]:
 def ports_of(settings: Settings) -> list[int]:
     """Where the stack's services listen on this machine."""
     inside = {"kafka_controller_port", "nats_port"} if settings.stack == "compose" else set()
-    return [getattr(settings, port) for service in SERVICES.values() for port in service.ports if port not in inside]
+    found = [SERVICES[name] for name in names_in(settings) if name in SERVICES]
+    return [getattr(settings, port) for service in found for port in service.ports if port not in inside]
 
 
 def names_in(settings: Settings) -> list[str]:
     """The services that the stack's `up` has started."""
-    return [name for name in services_of(settings.stack) if name not in LEFT_OUT]
+    missing = [*LEFT_OUT]
+    if settings.stack == "embedded" and not prometheus.installed():
+        missing.append("prometheus")
+    return [name for name in services_of(settings.stack) if name not in missing]
 
 
 def listens(port: int) -> bool:

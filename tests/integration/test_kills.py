@@ -27,7 +27,7 @@ from backend_demo.domain.topics import PROCESSED_DATA, SRC_DATA
 from backend_demo.errors import ServiceFailed
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from backend_demo.stack.services import SERVICES
+from backend_demo.stack.services import PIPELINE
 from backend_demo.stages.worker import Source, Worker
 from tests.integration.sensors import eventually
 from tests.integration.test_recovery import all_ready
@@ -54,7 +54,7 @@ class Killer:
 
     def run(self) -> None:
         deadline = time.monotonic() + LIMIT_S
-        while self.done.total() < self._kills * len(SERVICES):
+        while self.done.total() < self._kills * len(PIPELINE):
             assert time.monotonic() < deadline, f"killed in {LIMIT_S} s: {dict(self.done)}"
             self._kill(self._random.choice((1, 1, 2, 3)))
             time.sleep(self._random.uniform(0, PAUSE_MAX_S))
@@ -62,7 +62,7 @@ class Killer:
     def _kill(self, at_once: int) -> None:
         pids = {status.name: status.pid for status in self._stack.status() if status.pid is not None}
         now = time.monotonic()
-        ready = [name for name in SERVICES if name in pids and self.done[name] < self._kills and self._calm(name, now)]
+        ready = [name for name in PIPELINE if name in pids and self.done[name] < self._kills and self._calm(name, now)]
         for name in self._random.sample(ready, min(at_once, len(ready))):
             try:
                 os.kill(pids[name], signal.SIGKILL)
@@ -70,7 +70,7 @@ class Killer:
                 continue  # it has ended since
             self.done[name] += 1
             self._at[name].append(now)
-        down = sum(status.state != "ready" for status in self._stack.status())
+        down = sum(status.state not in ("ready", "off") for status in self._stack.status())
         self.most_at_once = max(self.most_at_once, down)
 
     def _calm(self, name: str, now: float) -> bool:

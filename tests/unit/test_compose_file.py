@@ -12,7 +12,7 @@ import yaml
 from backend_demo import __version__
 from backend_demo.settings import ORIGINAL_NAMES, SECRETS, Settings, read_env_file
 from backend_demo.stack import compose_setup
-from backend_demo.stack.servers import kafka, postgres
+from backend_demo.stack.servers import kafka, postgres, prometheus
 from backend_demo.stack.services import SERVICES, services_of
 from backend_demo.stack.state import USERS
 from tests.compose.rules import ONCE, RULES, Mount, Rule, broken
@@ -75,7 +75,7 @@ def test_defaults_in_the_files_are_those_of_the_env_file() -> None:
     texts = [(FOLDER / f"{name}.yaml").read_text() for name in ("compose", "cluster", "mosquitto")]
     used = dict(re.findall(r"\$\{(\w+):-(.*?)\}", "".join(texts)))
     elsewhere = {"SERVICES_IMAGE": f"bdemo:{__version__}", "BUILD_CONTEXT": "..", "KAFKA_HEAP_MB": "512"}
-    assert used == {**ENVIRONMENT, **elsewhere}
+    assert used == {**ENVIRONMENT, **elsewhere, "PROMETHEUS_TARGETS": "./prometheus/targets"}
     assert not re.search(r"(?<!\$)\$(?!\$|\{\w+:-)", re.sub(r"#.*|\$\$", "", "".join(texts))), (
         "a name without a default"
     )
@@ -119,14 +119,22 @@ def test_postgres_is_configured_as_the_embedded_one() -> None:
     assert options == {name: value for name, value in postgres.SERVER_SETTINGS.items() if name != "listen_addresses"}
 
 
-def test_prometheus_asks_every_service() -> None:
-    jobs = yaml.safe_load((FOLDER / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
-    found = {job["job_name"]: job["dns_sd_configs"][0] for job in jobs}
-    ours = {service.name: service for service in SERVICES.values() if service.ours}
-    assert {name: entry["port"] for name, entry in found.items()} == {
-        name: Settings.model_fields[f"{name}_stats_port"].default for name in ours
-    }
-    assert all(entry["names"] == [name] for name, entry in found.items())
+def test_prometheus_asks_every_service_at_its_container() -> None:
+    found = prometheus.targets(dict.fromkeys(SERVICES, 1), prometheus.container_address)
+    assert (FOLDER / "prometheus" / "targets" / "services.json").read_text() == prometheus.text_of(found)
+    ours = [service for service in SERVICES.values() if service.ours]
+    assert [entry["targets"] for entry in found] == [
+        [f"{service.name}:{Settings.model_fields[f'{service.name}_stats_port'].default}"] for service in ours
+    ]
+
+
+def test_prometheus_is_given_every_file_that_its_configuration_names() -> None:
+    mounts = {mount.target: mount.source for mount in map(Mount, CONTAINERS["prometheus"]["volumes"])}
+    for name in (*prometheus.FILES, "targets"):
+        source = re.sub(r"\$\{\w+:-(.*)\}", r"\1", mounts[f"/etc/prometheus/{name}"])
+        assert (FOLDER / source).exists()
+    options = CONTAINERS["prometheus"]["command"]
+    assert any(option.startswith("--storage.tsdb.retention.size=") for option in options)
 
 
 # -- what `setup` makes

@@ -155,7 +155,7 @@ def project(tmp_path: Path) -> Project:
 
 def test_ports_and_settings_go_to_the_containers(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFANA_HOST_PORT", "3333")
-    project.save(Settings(kafka_port=19092, aggregation_window=5), offset=10_000, any_port=False)
+    project.save(Settings(kafka_port=19092, prometheus_port=19090, aggregation_window=5), offset=10_000, any_port=False)
     found = project.plan().environment
     assert found["KAFKA_HOST_PORT"] == "19092"
     assert (found["PROMETHEUS_HOST_PORT"], found["GRAFANA_HOST_PORT"]) == ("19090", "13333")
@@ -187,8 +187,8 @@ def test_who_needs_kafka_needs_all_brokers() -> None:
 def test_a_port_of_the_containers_that_is_none_is_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch, port: str
 ) -> None:
-    monkeypatch.setenv("PROMETHEUS_HOST_PORT", port)
-    with pytest.raises(ConfigurationInvalid, match="PROMETHEUS_HOST_PORT"):
+    monkeypatch.setenv("GRAFANA_HOST_PORT", port)
+    with pytest.raises(ConfigurationInvalid, match="GRAFANA_HOST_PORT"):
         project.save(Settings(), offset=1000 if port != "0" else 0, any_port=False)
 
 

@@ -62,13 +62,13 @@ def test_the_hint_names_the_nearest() -> None:
 
 
 def test_what_is_left_out_is_not_among_them() -> None:
-    assert with_needs([], without=["gateway", "bridge"]) == [
+    assert with_needs([], without=["gateway", "bridge", "prometheus"]) == [
         *("kafka", "mqtt", "postgres", "collection", "processing", "aggregation", "loader")
     ]
 
 
 def test_what_only_the_other_stack_has_may_be_left_out_and_cannot_be_started() -> None:
-    assert with_needs([], without=["grafana", "prometheus"]) == list(SERVICES)
+    assert with_needs([], without=["grafana"]) == list(SERVICES)
     assert "grafana" in with_needs(["grafana"], table=services_of("compose"))
     with pytest.raises(UsageError, match="only the compose stack has grafana"):
         with_needs(["grafana"])
