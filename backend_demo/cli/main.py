@@ -26,6 +26,7 @@ from backend_demo.cli import (
     simulate,
     status,
     tail,
+    top,
     up,
     verify,
 )
@@ -61,6 +62,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("status")(status.status)
+app.command("top")(top.top)
 app.command("scale")(scale.scale)
 app.command("logs")(logs.logs)
 app.command("simulate")(simulate.simulate)

@@ -1,0 +1,247 @@
+"""The screen of `bdemo top`, and its keys."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import Footer, Input, Static
+
+from backend_demo.cli.top_panels import DeadLetterList, Header, Readings, Services
+from backend_demo.cli.top_screens import Help, Log, Question
+from backend_demo.errors import BdemoError
+from backend_demo.operations.newest import Newest, selection
+from backend_demo.operations.overview import Overview, overview
+
+if TYPE_CHECKING:
+    from textual.widgets import DataTable
+
+    from backend_demo.cli.top_source import Source
+    from backend_demo.operations.samples import Scrape
+    from backend_demo.stack.base import ServiceStatus
+
+#: What the stack itself says is dear, and changes slowly.
+STATUS_EVERY_S = 5.0
+#: The newest readings of very many sensors are asked for less often: that may take this share of the time.
+READINGS_SHARE = 0.02
+#: Rates are about so many intervals: the aggregation acknowledges once a second only.
+INTERVALS = 3
+
+
+class Top(App[None]):
+    """Services, dead letters and newest readings of a source."""
+
+    TITLE = "bdemo top"
+    ENABLE_COMMAND_PALETTE = False
+    CSS_PATH = "top.tcss"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "restart", "Restart"),
+        Binding("l", "log", "Log"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("space", "pause", "Pause"),
+        Binding("t", "theme", "Theme"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit", "Quit"),
+        Binding("ctrl+c", "quit", show=False, priority=True),
+    ]
+
+    def __init__(self, source: Source, *, interval_s: float = 2.0) -> None:
+        super().__init__()
+        self._source, self._interval_s = source, interval_s
+        self._scrapes: deque[Scrape[str]] = deque(maxlen=INTERVALS + 1)
+        self._seen: Sequence[ServiceStatus] = ()
+        self._newest = Newest()
+        self._view: Overview | None = None
+        self._problem = ""
+        self._going = asyncio.Event()
+        self._restarting: set[str] = set()
+        self._quitting = False
+
+    def compose(self) -> ComposeResult:
+        """The screen, from top to bottom."""
+        yield Header(self._source.place)
+        yield Services()
+        yield Static(id="error")
+        with Horizontal(id="below"):
+            yield DeadLetterList()
+            yield Readings(self._newest)
+        yield Input(placeholder="sensors: 7, 1-20; nothing for all", id="filter", disabled=True)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begins to watch."""
+        self._going.set()
+        self.query_one(Services).focus()
+        for watch in (self._watch_metrics, self._watch_services, self._watch_readings):
+            self.run_worker(watch())
+
+    # -- watching
+
+    async def _watch_metrics(self) -> None:
+        while True:
+            await self._going.wait()
+            try:
+                self._scrapes.append(await asyncio.to_thread(self._source.scrape))
+                self._problem = ""
+            except BdemoError as problem:
+                self._scrapes.clear()
+                self._problem = problem.message
+            self._show()
+            await asyncio.sleep(self._interval_s if len(self._scrapes) > 1 else min(1.0, self._interval_s))
+
+    async def _watch_services(self) -> None:
+        while True:
+            await self._going.wait()
+            try:
+                self._seen = await asyncio.to_thread(self._source.services)
+            except BdemoError as problem:
+                self._problem = self._problem or problem.message
+            self._show()
+            await asyncio.sleep(STATUS_EVERY_S)
+
+    async def _watch_readings(self) -> None:
+        readings = self.query_one(Readings)
+        while True:
+            await self._going.wait()
+            begin = time.monotonic()
+            try:
+                self._newest.see(await asyncio.to_thread(self._source.latest))
+                readings.show()
+            except BdemoError as problem:
+                self._newest.see(())
+                readings.show(problem.message)
+            await asyncio.sleep(max(self._interval_s, (time.monotonic() - begin) / READINGS_SHARE))
+
+    def _show(self) -> None:
+        if self._scrapes and self._going.is_set():
+            view = overview(self._scrapes[0], self._scrapes[-1], self._seen)
+            shown = [
+                replace(service, state="restarting") if service.name in self._restarting else service
+                for service in view.services
+                if service.state != "off"
+            ]
+            self._view = view
+            self.query_one(Services).show(shown)
+            self.query_one(DeadLetterList).show(view.dead_letters)
+        self._show_header()
+        self._show_error()
+
+    def _show_header(self) -> None:
+        self.query_one(Header).show(self._view, paused=not self._going.is_set(), problem=self._problem)
+
+    def _show_error(self) -> None:
+        """The last lines of the selected service's log, when it has failed."""
+        error = self.query_one("#error", Static)
+        selected = self.query_one(Services).selected
+        text = selected.error if selected and selected.state != "ready" else None
+        error.display = bool(text)
+        if selected and text:
+            error.update(f"{selected.name}: {text.splitlines()[-1]}")
+
+    # -- keys
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Another service is selected."""
+        self._show_error()
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Enter on a service."""
+        self.action_log()
+
+    def on_resize(self) -> None:
+        """The screen has another size."""
+        self._show()
+
+    def action_restart(self) -> None:
+        """Restarts the selected service, if that is meant."""
+        selected = self.query_one(Services).selected
+        if selected is None:
+            return
+        name = selected.name
+
+        def restart(meant: bool | None) -> None:
+            if meant and name not in self._restarting:
+                self.run_worker(self._restart(name))
+
+        self.push_screen(Question(f"Restart {name}? Nothing is lost by it; readings wait meanwhile."), restart)
+
+    async def _restart(self, name: str) -> None:
+        self._restarting.add(name)
+        self._show()
+        try:
+            await asyncio.to_thread(self._source.restart, name)
+            self.notify(f"{name} was restarted")
+        except BdemoError as problem:
+            self.notify(f"{problem.message}\n{problem.hint}", severity="error", markup=False)
+        finally:
+            self._restarting.discard(name)
+            if self._quitting and not self._restarting:
+                self.exit()
+
+    def action_log(self) -> None:
+        """Opens the log of the selected service."""
+        selected = self.query_one(Services).selected
+        if selected is not None:
+            self.push_screen(Log(self._source, selected.name))
+
+    def action_filter(self) -> None:
+        """Asks for sensors."""
+        given = self.query_one(Input)
+        given.disabled = False
+        given.add_class("open")
+        given.value = str(self._newest.selection)
+        given.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Sensors were named."""
+        try:
+            self._newest.choose(selection(event.value))
+        except BdemoError as problem:
+            self.notify(f"{problem.message}; {problem.hint}", severity="error", markup=False)
+            return
+        self._close_filter()
+        self.query_one(Readings).show()
+
+    def on_key(self, event: object) -> None:
+        """Escape leaves the filter as it was."""
+        if getattr(event, "key", "") == "escape" and self.query_one(Input).has_class("open"):
+            self._close_filter()
+
+    def _close_filter(self) -> None:
+        given = self.query_one(Input)
+        given.disabled = True
+        given.remove_class("open")
+        self.query_one(Services).focus()
+
+    def action_pause(self) -> None:
+        """Stops watching, or goes on."""
+        if self._going.is_set():
+            self._going.clear()
+        else:
+            self._scrapes.clear()  # a rate over the pause would say little
+            self._going.set()
+        self._show_header()
+
+    def action_theme(self) -> None:
+        """Light or dark."""
+        self.theme = "textual-light" if self.current_theme.dark else "textual-dark"
+
+    def action_help(self) -> None:
+        """Shows the keys."""
+        self.push_screen(Help())
+
+    async def action_quit(self) -> None:
+        """Ends; a service that is being restarted must not be left stopped."""
+        self._quitting = True
+        if self._restarting:
+            self.notify(f"ends when {', '.join(sorted(self._restarting))} is back")
+        else:
+            self.exit()

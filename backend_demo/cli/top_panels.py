@@ -1,0 +1,172 @@
+"""The parts of `bdemo top`'s screen: services, dead letters, newest readings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.text import Text
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widgets import DataTable, Static
+
+from backend_demo.cli import top_show
+from backend_demo.operations.newest import Newest
+from backend_demo.operations.overview import DeadLetters, Overview, ServiceView
+
+
+class Services(DataTable[Text]):
+    """A row a service that runs or should; one is selected."""
+
+    def __init__(self) -> None:
+        super().__init__(cursor_type="row", cell_padding=0, id="services")
+        self._columns: list[top_show.Column] = []
+        self._services: Sequence[ServiceView] = ()
+
+    @property
+    def selected(self) -> ServiceView | None:
+        """The service under the cursor."""
+        return self._services[self.cursor_row] if 0 <= self.cursor_row < len(self._services) else None
+
+    def show(self, services: Sequence[ServiceView]) -> None:
+        """Shows these; the cursor stays on its service."""
+        columns = top_show.columns(self.app.size.width)
+        names = [service.name for service in services]
+        if columns != self._columns or names != [service.name for service in self._services]:
+            self._lay_out(columns, services)
+        else:
+            for before, service in zip(self._services, services, strict=True):
+                if service != before:
+                    for column in columns:
+                        self.update_cell(service.name, column.title, _cell(column, service))
+        self._columns, self._services = columns, services
+
+    def _lay_out(self, columns: list[top_show.Column], services: Sequence[ServiceView]) -> None:
+        kept = self.selected.name if self.selected else ""
+        self.clear(columns=True)
+        for column in columns:
+            title = Text(column.title, justify="left" if column.left else "right")
+            self.add_column(title, width=column.width, key=column.title)
+        for place, service in enumerate(services):
+            self.add_row(*(_cell(column, service) for column in columns), key=service.name)
+            if service.name == kept:
+                self.move_cursor(row=place)
+
+
+def _cell(column: top_show.Column, service: ServiceView) -> Text:
+    return Text(column.text(service), style=column.style(service), justify="left" if column.left else "right")
+
+
+class DeadLetterList(Static):
+    """Dead letters by stage and reason."""
+
+    def __init__(self) -> None:
+        super().__init__(id="dead")
+
+    def show(self, found: Sequence[DeadLetters]) -> None:
+        """Shows these, the most first, as far as there is room."""
+        total = sum(each.count for each in found)
+        self.border_title = f"dead letters: {total:,}" if total else "dead letters"
+        if not found:
+            self.update(Text("none", "dim"))
+            return
+        lines = []
+        for each in found[: max(1, self.size.height)]:
+            now = f"{top_show.rate(each.per_s)}/s" if each.per_s else ""
+            lines.append(
+                Text.assemble(
+                    f"{each.service:<12}{each.reason:<9}{top_show.count(each.count):>7}", (f"{now:>9}", "bold red")
+                )
+            )
+        self.update(Text("\n").join(lines))
+
+
+class Readings(ScrollView, can_focus=True):
+    """A line a sensor, drawn only where it is seen: there may be thousands."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"readings--sensor", "readings--old", "readings--bars"}
+
+    def __init__(self, newest: Newest) -> None:
+        super().__init__(id="readings")
+        self._newest = newest
+        self._problem = ""
+        self._now = 0.0
+
+    def show(self, problem: str = "") -> None:
+        """Draws anew. `problem`: why there is nothing to draw."""
+        self._problem = problem
+        self._now = time.time()
+        count = len(self._newest.sensors)
+        chosen = str(self._newest.selection)
+        self.border_title = f"readings of {chosen}: {count:,}" if chosen else f"readings of {count:,} sensors"
+        self.virtual_size = Size(self.size.width, count)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of what is seen."""
+        width = self.size.width
+        place = y + self.scroll_offset.y
+        if place >= len(self._newest.sensors):
+            return self._message(y, width)
+        view = self._newest.view(self._newest.sensors[place])
+        since = self._now - view.timestamp
+        sensor, bars = (self.get_component_rich_style(f"readings--{part}") for part in ("sensor", "bars"))
+        old = self.get_component_rich_style("readings--old") if since > OLD_S else self.rich_style
+        return Strip(
+            [
+                Segment(f"{view.sensor:>7} ", sensor),
+                Segment(f"{view.value:>8.2f} °C {top_show.age(since):>7}  ", old),
+                Segment(top_show.sparkline(view.values, width - 30), bars),
+            ]
+        ).adjust_cell_length(width, self.rich_style)
+
+    def _message(self, y: int, width: int) -> Strip:
+        text = ""
+        if y == 0 and not self._newest.sensors:
+            text = self._problem or ("no such sensor" if str(self._newest.selection) else "none yet: bdemo simulate")
+        return Strip([Segment(text, self.get_component_rich_style("readings--old"))]).adjust_cell_length(
+            width, self.rich_style
+        )
+
+
+#: A reading older than this is drawn dim, seconds.
+OLD_S = 60.0
+
+
+class Header(Static):
+    """What is looked at, how many sensors there are, how long a reading takes; below it the pipeline."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(id="header")
+        self._place = place
+
+    def show(self, view: Overview | None, *, paused: bool = False, problem: str = "") -> None:
+        """Shows this; `problem`: why it is not of now."""
+        width = self.size.width or self.app.size.width
+        parts = [Text.assemble(("bdemo top", "bold"), f"  {self._place}")]
+        if problem:
+            parts.append(Text(problem, "bold red"))
+        elif view is not None:
+            down = [service.name for service in view.services if service.state not in ("ready", "off")]
+            parts += [Text(f"{', '.join(down)}: not ready", "bold red")] if down else []
+            parts.append(Text(top_show.sensors_line(view)))
+            parts.append(_end_to_end(view))
+        parts.append(Text("PAUSED", "bold yellow" if paused else "") if paused else Text(_clock(view)))
+        line = Text("   ").join(part for part in parts if part)
+        line.truncate(width, overflow="ellipsis")
+        above, below = top_show.flow(view.hops, width) if view else ("", "")
+        self.update(Text("\n").join([line, Text(above, "dim"), Text(below, "bold")]))
+
+
+def _end_to_end(view: Overview) -> Text:
+    latency = view.end_to_end["average"]
+    if latency.p50_s is None:
+        return Text("")
+    return Text(f"end to end p50 {top_show.seconds(latency.p50_s)} p99 {top_show.seconds(latency.p99_s)}")
+
+
+def _clock(view: Overview | None) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(view.time)) if view else ""
