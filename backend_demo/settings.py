@@ -118,8 +118,17 @@ class Settings(BaseSettings):
         30, gt=0, description="Seconds without progress, with work to do and Kafka up, after which a service ends."
     )
 
-    # -- logs and tests
+    # -- logs, traces and tests
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "short"] = Field(
+        "auto", description="JSON, a line an event; or short lines; `auto`: short on a terminal, JSON elsewhere."
+    )
+    tracing_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+.*)?$",
+        description="Where spans go: an OpenTelemetry collector that speaks OTLP over HTTP, such as "
+        "`http://127.0.0.1:4318`; empty: tracing is off.",
+    )
     failpoint: str = Field("", description="Tests only: name of the point at which a service kills itself.")
 
     @field_validator("state_dir", mode="before")

@@ -65,17 +65,17 @@ class BatchProducer:
         metadata = await producer.client.fetch_all_metadata()
         return len(metadata.partitions_for_topic(topic) or ())
 
-    async def send(self, messages: Mapping[tuple[str, int], Sequence[Message]]) -> None:
+    async def send(self, messages: Mapping[tuple[str, int], Sequence[Message]], headers: Headers = ()) -> None:
         """Returns when all records, by (topic, partition), are acknowledged; tries for as long as it takes.
 
-        Raises ValueError for a record that no batch can hold.
+        `headers`: of all of them, beside their own. Raises ValueError for a record that no batch can hold.
         """
         todo = dict(messages)
         attempt = 0
         while todo := {target: found for target, found in todo.items() if found}:
             producer = await self._connected()
             try:
-                todo = await self._send_once(producer, todo)
+                todo = await self._send_once(producer, todo, headers)
             except KafkaError as problem:
                 log.warning("send failed", problem=type(problem).__name__, detail=str(problem)[:200])
             if any(todo.values()):
@@ -84,7 +84,7 @@ class BatchProducer:
                 await asyncio.sleep(min(2.0, 0.05 * 2 ** min(attempt, 6)) * random.uniform(0.5, 1.0))
 
     async def _send_once(
-        self, producer: AIOKafkaProducer, todo: Mapping[tuple[str, int], Sequence[Message]]
+        self, producer: AIOKafkaProducer, todo: Mapping[tuple[str, int], Sequence[Message]], headers: Headers
     ) -> dict[tuple[str, int], Sequence[Message]]:
         """One attempt; what is left of each partition from its first failed batch on, so that order is kept."""
         sent: list[tuple[tuple[str, int], int, asyncio.Future[Any]]] = []
@@ -93,7 +93,7 @@ class BatchProducer:
             for target, messages in todo.items():
                 begin = 0
                 while begin < len(messages):
-                    builder, end = _fill(producer, messages, begin)
+                    builder, end = _fill(producer, messages, begin, headers)
                     future = await producer.send_batch(builder, target[0], partition=target[1])
                     sent.append((target, begin, future))
                     begin = end
@@ -134,16 +134,16 @@ class BatchProducer:
                 await _close(failed)
 
 
-def _fill(producer: AIOKafkaProducer, messages: Sequence[Message], begin: int) -> tuple[Any, int]:
+def _fill(producer: AIOKafkaProducer, messages: Sequence[Message], begin: int, headers: Headers) -> tuple[Any, int]:
     """A batch with as many messages as it holds, from `begin` on, and where the next one begins."""
     builder = producer.create_batch()
     append = builder._builder.append  # the batch's own append costs more than this one, around which it is wrapped
     now_ms = int(time.time() * 1000)
-    no_headers: list[tuple[str, bytes]] = []
+    common = list(headers)
     count = 0
     for message in messages[begin:] if begin else messages:
-        headers = list(message[2]) if len(message) == 3 else no_headers
-        if append(count, now_ms, message[0], message[1], headers) is None:
+        every = [*message[2], *common] if len(message) == 3 else common
+        if append(count, now_ms, message[0], message[1], every) is None:
             break
         count += 1
     if not count:

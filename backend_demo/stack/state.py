@@ -181,6 +181,7 @@ class StateDirectory:
                 **values,
                 "state_dir": self.path,
                 "failpoint": settings.failpoint,
+                "tracing_endpoint": settings.tracing_endpoint or values.get("tracing_endpoint", ""),
                 "postgres_dsn": self.postgres_dsn(postgres),
                 "mqtt_username": mqtt,
                 "mqtt_password": self.secret(mqtt),

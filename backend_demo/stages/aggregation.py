@@ -225,5 +225,5 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     activity = Activity(silent_s=settings.sensor_silent_s)
     state = State(step, worker.producer, settings.kafka_bootstrap, sensors=sensors, activity=activity)
     worker.listener = state
-    sink = KafkaSink(worker.producer, "aggregation", AGGREGATED_DATA)
+    sink = KafkaSink(worker.producer, "aggregation", AGGREGATED_DATA, worker.tracing)
     await worker.run(lambda batches: run(batches, sink, state), stop)

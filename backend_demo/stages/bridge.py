@@ -18,7 +18,7 @@ import structlog
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from backend_demo import metrics
+from backend_demo import metrics, tracing
 from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.topics import DEAD_LETTER, PARTITIONS, SENSOR_DATA
 from backend_demo.errors import ConfigurationInvalid, ServiceFailed
@@ -217,14 +217,17 @@ def _partition(topic: bytes) -> int:
     return partition_of(topic, PARTITIONS)
 
 
-async def run(subscriber: Subscriber, producer: BatchProducer, max_payload_bytes: int) -> None:
+async def run(
+    subscriber: Subscriber, producer: BatchProducer, max_payload_bytes: int, spans: tracing.Tracing = tracing.OFF
+) -> None:
     """What has arrived goes to Kafka as one send; then it is acknowledged."""
     hop = metrics.hop_seconds.labels("bridge", "mqtt")
     while True:
         messages = [message for message in await subscriber.take() if subscriber.current(message)]
         begin = time.monotonic()
         records, refused = to_records(messages, max_payload_bytes)
-        await producer.send({**records, **dead_letter_messages(refused)})
+        with spans.batch("process mqtt", len(messages), {}):
+            await producer.send({**records, **dead_letter_messages(refused)}, spans.headers)
         failpoints.hit("bridge-before-puback")
         subscriber.acknowledge(messages)
         count_dead_letters("bridge", refused)
@@ -241,7 +244,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     await check_topics(producer, (SENSOR_DATA, DEAD_LETTER))
     subscriber = Subscriber(settings, asyncio.get_running_loop())
     subscriber.start()
-    pump = asyncio.create_task(run(subscriber, producer, settings.max_payload_bytes))
+    spans = tracing.of(settings, "bridge")
+    pump = asyncio.create_task(run(subscriber, producer, settings.max_payload_bytes, spans))
     try:
         await _watch(settings, subscriber, pump, stop)
     finally:
@@ -249,6 +253,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         subscriber.stop()
         pump.cancel()
         await producer.stop()
+        await asyncio.to_thread(spans.close)
 
 
 async def _watch(settings: Settings, subscriber: Subscriber, pump: asyncio.Task[None], stop: asyncio.Event) -> None:

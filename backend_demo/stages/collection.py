@@ -31,5 +31,5 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     worker = Worker(
         settings, "collection", consumes=(SENSOR_DATA,), produces=(SRC_DATA, DEAD_LETTER), paced=True, niceness=4
     )
-    sink = KafkaSink(worker.producer, "collection", SRC_DATA)
+    sink = KafkaSink(worker.producer, "collection", SRC_DATA, worker.tracing)
     await worker.run(lambda batches: run(step, batches, sink), stop)

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import structlog
@@ -41,6 +42,7 @@ from backend_demo.storage.write import (
     was_committed,
     write,
 )
+from backend_demo.tracing import OFF, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -66,10 +68,11 @@ class Loader:
     While the transaction of one batch is under way, the next batch is planned: on top of what that one will leave.
     """
 
-    def __init__(self, settings: Settings, producer: BatchProducer, progress: Progress) -> None:
+    def __init__(self, settings: Settings, producer: BatchProducer, progress: Progress, tracing: Tracing = OFF) -> None:
         self._window = settings.aggregation_window
         self._producer = producer
         self._progress = progress
+        self._tracing = tracing
         self._session = Session(settings.postgres_dsn)
         self._tables = Tables()
         self._fence: dict[Partition, int] = {}
@@ -120,7 +123,7 @@ class Loader:
         if self._under_way is not None:
             await self._under_way
         if not batch.stale:
-            self._under_way = commits.create_task(self._commit(plan))
+            self._under_way = commits.create_task(self._commit(plan, self._tracing.span))
 
     async def _plan(self, batch: Batch) -> Plan:
         self._check_gaps(batch)
@@ -147,8 +150,8 @@ class Loader:
         self._fence, self._read_to, self._held = fence, read_to, found.held
         return Plan(batch, found, Rows(readings=found.readings, averages=found.averages, fence=moves))
 
-    async def _commit(self, plan: Plan) -> None:
-        """Returns when the batch is committed. Raises FenceLost."""
+    async def _commit(self, plan: Plan, span: Any) -> None:
+        """Returns when the batch is committed. `span`: the batch's. Raises FenceLost."""
         rows, found = plan.rows, plan.found
         uncertain = False
         await self._send(found.dead_letters)
@@ -167,7 +170,8 @@ class Loader:
             return written
 
         begin = time.monotonic()
-        written = await self._session.run(attempt)
+        with self._tracing.step("transaction", span):
+            written = await self._session.run(attempt)
         plan.batch.ack()
         metrics.database_seconds.observe(time.monotonic() - begin)
         # when the next transaction has begun
@@ -247,7 +251,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     worker = LoaderWorker(
         settings, "loader", consumes=(PROCESSED_DATA, AGGREGATED_DATA), produces=(DEAD_LETTER,), paced=True
     )
-    loader = Loader(settings, worker.producer, worker.progress)
+    loader = Loader(settings, worker.producer, worker.progress, worker.tracing)
     worker.listener = loader
     try:
         await worker.run(lambda batches: run(batches, loader), stop)

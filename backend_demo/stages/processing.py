@@ -26,5 +26,5 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     """The service."""
     step = Process(value_min=settings.value_min, value_max=settings.value_max)
     worker = Worker(settings, "processing", consumes=(SRC_DATA,), produces=(PROCESSED_DATA, DEAD_LETTER), niceness=3)
-    sink = KafkaSink(worker.producer, "processing", PROCESSED_DATA)
+    sink = KafkaSink(worker.producer, "processing", PROCESSED_DATA, worker.tracing)
     await worker.run(lambda batches: run(step, batches, sink), stop)

@@ -12,6 +12,7 @@ from backend_demo.domain.topics import DEAD_LETTER, PARTITIONS
 from backend_demo.faust_batch.producer import BatchProducer, Message
 from backend_demo.stages import failpoints
 from backend_demo.stages.process import end_if_suspended
+from backend_demo.tracing import OFF, Tracing
 
 
 class Sink(Protocol):
@@ -24,10 +25,11 @@ class Sink(Protocol):
 class KafkaSink:
     """A stage's topic and the dead letters, through one producer."""
 
-    def __init__(self, producer: BatchProducer, service: str, topic: str) -> None:
+    def __init__(self, producer: BatchProducer, service: str, topic: str, tracing: Tracing = OFF) -> None:
         self._producer = producer
         self._service = service
         self._topic = topic
+        self._tracing = tracing
 
     async def send(self, outcome: Outcome) -> None:
         failpoints.hit(f"{self._service}-before-send")
@@ -37,7 +39,8 @@ class KafkaSink:
         }
         messages.update(dead_letter_messages(outcome.dead_letters))
         if messages:
-            await self._producer.send(messages)
+            with self._tracing.step(f"send {self._topic}"):
+                await self._producer.send(messages, self._tracing.headers)
         metrics.values_sent.inc(outcome.sent)
         count_dead_letters(self._service, outcome.dead_letters)
         failpoints.hit(f"{self._service}-after-send")

@@ -15,7 +15,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from yarl import URL
 
-from backend_demo import metrics
+from backend_demo import metrics, tracing
 from backend_demo.domain.topics import PARTITIONS
 from backend_demo.errors import PrerequisiteMissing, ServiceFailed
 from backend_demo.faust_batch.batch import Batch, BatchSchema, PartitionListener, batches
@@ -57,6 +57,7 @@ class Worker:
         self.settings = settings
         self.service = service
         self.progress = Progress(service)
+        self.tracing = tracing.of(settings, service)
         self.producer = BatchProducer(settings.kafka_bootstrap, client_id=f"bdemo-{service}")
         self._consumes = consumes
         self._produces = produces
@@ -88,6 +89,7 @@ class Worker:
             await app.consumer.settle()
             await app.stop()
             await self.producer.stop()
+            await asyncio.to_thread(self.tracing.close)
         log.info("stopped", service=self.service)
 
     def _app(self, body: Callable[[Source], Awaitable[None]]) -> faust.App:
@@ -134,9 +136,11 @@ class Worker:
 
     async def _counted(self, source: Source) -> Source:
         seconds, count = metrics.batch_seconds.labels(self.service), metrics.batches.labels(self.service)
+        topics = " and ".join(self._consumes)
         async for batch in source:
             begin = time.monotonic()
-            yield batch
+            with self.tracing.batch(f"process {topics}", sum(map(len, batch.records.values())), batch.records):
+                yield batch
             seconds.observe(time.monotonic() - begin)
             count.inc()
             self.handled(batch)

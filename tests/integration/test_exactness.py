@@ -92,7 +92,7 @@ class Producer:
         self.twice = False
         """The answers are lost, so that all is sent again."""
 
-    async def send(self, messages: Mapping[tuple[str, int], Sequence[Any]]) -> None:
+    async def send(self, messages: Mapping[tuple[str, int], Sequence[Any]], headers: Any = ()) -> None:
         await asyncio.sleep(0)
         for _ in range(1 + self.twice):
             for target, found in messages.items():
