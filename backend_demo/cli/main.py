@@ -27,6 +27,7 @@ from backend_demo.cli import (
     status,
     tail,
     top,
+    trace,
     up,
     verify,
 )
@@ -68,6 +69,7 @@ app.command("logs")(logs.logs)
 app.command("simulate")(simulate.simulate)
 app.add_typer(tail.app, name="tail")
 app.add_typer(query.app, name="query")
+app.command("trace")(trace.trace)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 app.command("run")(run.run)

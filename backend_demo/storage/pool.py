@@ -62,7 +62,8 @@ class Database:
     asyncpg's own pool: the newest reading of a sensor takes 0.13 ms, through SQLAlchemy's engine 0.6 ms.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, application: str = "bdemo gateway") -> None:
+        """`application`: the name by which PostgreSQL's own views show who asks."""
         self._ranges = asyncio.Semaphore(RANGES_AT_ONCE)
         self._pool = asyncpg.create_pool(
             dsn,
@@ -73,7 +74,7 @@ class Database:
             # for a server that hangs: one that runs ends a slow query itself
             command_timeout=STATEMENT_TIMEOUT_S + 2,
             server_settings={
-                "application_name": "bdemo gateway",
+                "application_name": application,
                 "default_transaction_read_only": "on",
                 "statement_timeout": f"{STATEMENT_TIMEOUT_S:.0f}s",
                 "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_TIMEOUT_S:.0f}s",

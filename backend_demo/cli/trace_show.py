@@ -1,0 +1,134 @@
+"""How `bdemo trace` prints: a table that fills as the reading comes on, or one JSON document."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from backend_demo.cli import output
+from backend_demo.cli.tail_format import readable
+from backend_demo.operations.trace_path import ACKNOWLEDGED, ROUTES, TABLES
+
+if TYPE_CHECKING:
+    from backend_demo.operations.trace_path import Hop, Trace
+
+SCHEMA = "bdemo.trace/1"
+
+#: Width of everything but the bars, and the bars' own bounds.
+COLUMNS, BAR_LEAST, BAR_MOST = 64, 10, 60
+PAYLOAD_MAX = 120
+
+#: Side branches of the way: they begin where the line above them stands.
+BRANCHES = (ACKNOWLEDGED, *TABLES.values(), *ROUTES.values())
+
+
+@contextlib.contextmanager
+def picture(*, shown: bool) -> Iterator[Callable[[Trace], None]]:
+    """Takes each state of a trace: on a terminal they are one table that changes, else the last one is printed."""
+    console = Console(highlight=False)
+    last: list[Trace] = []
+    with contextlib.ExitStack() as stack:
+        live: Live | None = None
+
+        def report(trace: Trace) -> None:
+            nonlocal live
+            last[:] = [trace]
+            if not shown or not console.is_terminal:
+                return
+            if live is None:
+                live = stack.enter_context(Live(console=console, auto_refresh=False))
+            live.update(table(trace, console), refresh=True)
+
+        yield report
+    if shown and last and live is None:
+        console.print(table(last[0], console))
+
+
+def table(trace: Trace, console: Console) -> Group:
+    """The message, then a line a hop: where, by whom, when, and a bar from the hop before to this one."""
+    width = max(BAR_LEAST, min(BAR_MOST, console.width - COLUMNS))
+    line = "━" if (console.encoding or "").startswith("utf") else "-"
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("hop", "by", "where", "+ms>", "ms>", ""):
+        grid.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left", no_wrap=True)
+    missing = {step.name: step for step in trace.missing}
+    for hop in trace.hops:
+        added, since = (f"{number:,.1f}" for number in (hop.since_previous_ms, hop.since_start_ms))
+        bar = Text(_bar(hop, trace.total_ms, width, line), "red" if hop.name == "dead-letter" else "green")
+        grid.add_row(_name(hop.name), hop.service, _where(hop), added, since, bar)
+    for step in missing.values():
+        grid.add_row(_name(step.name), step.service, "-", "", "", "", style="dim")
+    payload = readable((trace.hops[0].place.value or "").encode())
+    cut = f"{payload[:PAYLOAD_MAX]}..." if len(payload) > PAYLOAD_MAX else payload
+    heading = Text.assemble((trace.mqtt_topic, "bold"), "  ", cut, "\n")
+    return Group(heading, grid)
+
+
+def _name(hop: str) -> str:
+    return f"  {hop}" if hop in BRANCHES else hop
+
+
+def _where(hop: Hop) -> str:
+    place = hop.place
+    if place.offset is not None:
+        return f"{place.partition}:{place.offset}"
+    return place.value or "" if place.topic is None else ""
+
+
+def _bar(hop: Hop, total_ms: float, width: int, line: str) -> str:
+    if hop.after is None:
+        return ""
+    scale = width / total_ms if total_ms else 0.0
+    end = max(1, round(hop.since_start_ms * scale))
+    begin = min(end - 1, round((hop.since_start_ms - hop.since_previous_ms) * scale))
+    return " " * begin + line * (end - begin)
+
+
+def show_end(trace: Trace) -> None:
+    """The last line, of a reading that has come to its end."""
+    total = f"{trace.total_ms:,.1f} ms"
+    if trace.outcome == "served":
+        print(f"\nserved after {total}")
+    elif trace.outcome == "stored":
+        print(f"\nstored after {total}; this stack runs without a gateway")
+    elif trace.outcome == "repeated":
+        print("\nserved; it was there before, so its average did not change, and aggregated-data has no record of it")
+
+
+def show_json(trace: Trace) -> None:
+    """The whole trace as a document."""
+    output.show_json(document(trace))
+
+
+def document(trace: Trace) -> dict[str, Any]:
+    """The trace in plain types."""
+    hops = []
+    for hop in trace.hops:
+        fields = dataclasses.asdict(hop)
+        hops.append(fields | fields.pop("place"))
+    return {
+        "schema": SCHEMA,
+        "sensor": trace.sensor,
+        "timestamp": trace.timestamp,
+        "value": trace.value,
+        "outcome": trace.outcome,
+        "total_ms": trace.total_ms,
+        "refusal": trace.refusal and dataclasses.asdict(trace.refusal),
+        "hops": hops,
+        "missing": [step.name for step in trace.missing],
+        "stands_before": [step.name for step in trace.stands_before],
+        "troubles": trace.troubles,
+    }
+
+
+def note(text: str) -> None:
+    """What the user should know meanwhile."""
+    output.say(f"[dim]{escape(text)}[/dim]")

@@ -1,0 +1,297 @@
+"""Follows one reading from MQTT to REST, and tells each hop as it is found."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PIPELINE, PROCESSED_DATA, SENSOR_DATA, mqtt_topic
+from backend_demo.errors import BdemoError, ServiceFailed, TimedOut, UnknownName, VerificationFailed
+from backend_demo.faust_batch.producer import partition_of
+from backend_demo.operations.kafka_log import KafkaLog, partitions_of
+from backend_demo.operations.tail_merge import Partition
+from backend_demo.operations.tail_mqtt import Broker
+from backend_demo.operations.trace_mqtt import Connection, connected
+from backend_demo.operations.trace_path import ACKNOWLEDGED, ROUTES, TABLES, Mark, Path, Place, Trace
+from backend_demo.settings import Settings
+from backend_demo.storage import read
+from backend_demo.storage.pool import Database, DatabaseUnavailable
+
+#: What a sensor without readings publishes, degrees Celsius.
+FIRST_VALUE = 20.0
+#: While the next reading is waited for, the topics' ends are asked again so often: it begins at the last but one.
+ENDS_S = 1.0
+#: A reading that was there before has no record of `aggregated-data`; one that is new has it before its average.
+REPEATED_S = 1.0
+REST_TIMEOUT_S = 5.0
+
+_ROWS = " union all ".join(
+    f"select '{table}', value, extract(epoch from pg_xact_commit_timestamp(xmin))::float8 "
+    f"from {table} where sensor_num = $1 and timestamp = $2"
+    for table in TABLES
+)
+
+Report = Callable[[Trace], None]
+Notify = Callable[[str], None]
+
+
+async def trace(
+    settings: Settings,
+    sensor: int,
+    *,
+    value: float | None = None,
+    follow: bool = False,
+    rest: bool = True,
+    timeout_s: float,
+    report: Report = lambda trace: None,
+    notify: Notify = lambda text: None,
+) -> Trace:
+    """Publishes a reading, or with `follow` waits for the sensor's next one, and follows it as far as it comes.
+
+    The reading is a real one, newer than all others of the sensor; without a `value` it repeats the sensor's newest
+    one. `rest`: a gateway is there. `timeout_s` bounds the wait for the next reading, and the reading's way.
+    `report` gets each state of the trace, the last of which is returned: `problem` tells what is wrong about it.
+
+    The MQTT user of `settings` must be one that may publish, or with `follow` one that may subscribe.
+    Raises ServiceFailed; UnknownName when a topic is missing; TimedOut when the sensor publishes nothing.
+    """
+    topics = (mqtt_topic(sensor), mqtt_topic(sensor, original=True)) if follow else (mqtt_topic(sensor),)
+    partitions = _partitions(await partitions_of(settings.kafka_bootstrap), sensor, topics)
+    async with (
+        Database(settings.postgres_dsn, application="bdemo trace") as database,
+        KafkaLog(settings.kafka_bootstrap, partitions, patience_s=None, notify=notify) as log,
+        httpx.AsyncClient(base_url=settings.gateway_url, timeout=REST_TIMEOUT_S, trust_env=False) as gateway,
+        connected(_broker(settings), topics if follow else ()) as mqtt,
+    ):
+        newest = await database.read(lambda connection: _newest(connection, sensor))
+        if rest:
+            await _warm_up(gateway)
+        if follow:
+            mark, ends = await _next(mqtt, log, sensor, timeout_s)
+        else:
+            ends = await log.ends()
+            payload = _payload(value, newest, settings.future_tolerance_s)
+            mark = Mark.of(sensor, topics[0], payload, mqtt.publish(topics[0], payload))
+        log.seek(ends)
+        run = _Run(Path(mark, published=not follow, rest=rest), mark, report)
+        watches = [run.records(log), run.rows(database)]
+        watches += [] if follow else [run.acknowledgement(mqtt)]
+        watches += [run.answers(gateway, table) for table in ROUTES] if rest else []
+        return await run.to_end(watches, timeout_s)
+
+
+def problem(trace: Trace, timeout_s: float) -> BdemoError | None:
+    """What is wrong about a trace that has ended: VerificationFailed for a refused reading, TimedOut."""
+    if trace.refusal is not None and trace.outcome == "refused":
+        refusal = trace.refusal
+        return VerificationFailed(
+            f"{refusal.stage} refuses the reading: {refusal.reason}: {refusal.detail}",
+            hint=f"it is kept as it came: bdemo tail topic dead-letter --sensor {trace.sensor}",
+        )
+    if trace.outcome != "timed out":
+        return None
+    steps = trace.stands_before
+    services = list(dict.fromkeys(step.service for step in steps))
+    reached = list(dict.fromkeys(step.after for step in steps if step.after))
+    troubles = "".join(f"; {text}" for text in dict.fromkeys(trace.troubles.values()))
+    return TimedOut(
+        f"the reading came as far as {' and '.join(reached)} within {timeout_s:g} s, "
+        f"and not to {' or '.join(step.name for step in steps)}{troubles}",
+        hint=f"that is the work of {' and '.join(services)}: bdemo status, bdemo logs {' '.join(services)}",
+    )
+
+
+class _Run:
+    """One reading that is followed: what the watches find goes to its path."""
+
+    def __init__(self, path: Path, mark: Mark, report: Report) -> None:
+        self._path = path
+        self._mark = mark
+        self._report = report
+        self._over = asyncio.Event()
+        self._near = {table: asyncio.Event() for table in TABLES}
+        """Whether the gateway may have it soon."""
+        self._told()
+
+    async def to_end(self, watches: Sequence[Any], timeout_s: float) -> Trace:
+        """Runs the watches until the reading has come to its end, or time is up. Raises ServiceFailed."""
+        with _alone():
+            try:
+                async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(watch) for watch in watches]
+                    await self._over.wait()
+                    for task in tasks:
+                        task.cancel()
+            except TimeoutError:
+                self._path.time_out()
+        found = self._path.trace()
+        self._report(found)
+        return found
+
+    async def acknowledgement(self, mqtt: Connection) -> None:
+        """The broker's PUBACK."""
+        try:
+            self._reach(ACKNOWLEDGED, await mqtt.acknowledged(), Place())
+        except ServiceFailed as problem:
+            self._path.trouble(ACKNOWLEDGED, problem.message)
+
+    async def records(self, log: KafkaLog) -> None:
+        """Kafka's records, among all others that come."""
+        while True:
+            for records in (await log.poll()).values():
+                for record in records:
+                    if self._path.see(record, time.time()):
+                        self._told()
+
+    async def rows(self, database: Database) -> None:
+        """The rows of both tables, with the times of their commits."""
+        reading = self._mark.reading
+        if reading is None:
+            return
+        async for _ in _pauses(0.1):
+            try:
+                rows = await database.read(
+                    lambda connection: connection.fetch(_ROWS, reading.sensor, reading.timestamp)
+                )
+            except DatabaseUnavailable as problem:
+                for name in TABLES.values():
+                    self._path.trouble(name, problem.message)
+                continue
+            for table, value, committed in rows:
+                # PostgreSQL forgets when old rows were committed
+                when = self._mark.when if committed is None else committed
+                self._reach(TABLES[table], when, Place(repr(value)))
+            if len(rows) == len(TABLES):
+                return
+
+    async def answers(self, gateway: httpx.AsyncClient, table: str) -> None:
+        """The first answer of the gateway that has it; asks often as long as it must be near."""
+        reading = self._mark.reading
+        if reading is None:
+            return
+        asked: dict[str, str | int] = {
+            "sensor_num": reading.sensor,
+            "timestamp_start": repr(reading.timestamp),
+            "timestamp_end": repr(reading.timestamp),
+        }
+        await self._near[table].wait()
+        async for _ in _pauses(0.05):
+            try:
+                answer = await gateway.get(f"/{table}", params=asked)
+                rows = answer.json() if answer.status_code == 200 else None
+            except (httpx.HTTPError, json.JSONDecodeError) as problem:
+                self._path.trouble(ROUTES[table], f"the gateway does not answer: {type(problem).__name__}")
+                continue
+            if rows is None:
+                self._path.trouble(ROUTES[table], f"the gateway answers {answer.status_code}")
+            elif rows:
+                self._reach(ROUTES[table], time.time(), Place(rows[0]["value"]))
+                return
+            else:
+                self._path.trouble(ROUTES[table], None)
+
+    def _reach(self, name: str, when: float, place: Place) -> None:
+        if self._path.reach(name, when, place):
+            self._told()
+
+    def _told(self) -> None:
+        """There is news."""
+        for table, topic in (("temperature", PROCESSED_DATA), ("average", AGGREGATED_DATA)):
+            if self._path.has(topic) or self._path.has(TABLES[table]):
+                self._near[table].set()
+        self._report(self._path.trace())
+        if self._path.over:
+            self._over.set()
+        elif self._path.repeated:
+            asyncio.get_running_loop().call_later(REPEATED_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._path.time_out()
+        self._over.set()
+
+
+@contextlib.contextmanager
+def _alone() -> Any:
+    """The error of a watch, as it is."""
+    try:
+        yield
+    except* BdemoError as problems:
+        raise problems.exceptions[0] from None
+
+
+async def _pauses(longest_s: float) -> AsyncIterator[None]:
+    """Turns of a watch: the longer it has waited, the longer it pauses."""
+    began = time.monotonic()
+    while True:
+        yield
+        await asyncio.sleep(min(longest_s, max(0.002, (time.monotonic() - began) / 20)))
+
+
+def _partitions(known: Mapping[str, Sequence[Partition]], sensor: int, topics: Sequence[str]) -> list[Partition]:
+    """Where the sensor's records come; dead letters may come anywhere. Raises UnknownName."""
+    found: set[Partition] = set()
+    for name in PIPELINE:
+        if name not in known:
+            raise UnknownName("topic", name, known)
+        keys = [topic.encode() for topic in topics] if name == SENSOR_DATA else [b"%d" % sensor]
+        places = known[name]
+        found.update(places if name == DEAD_LETTER else (places[partition_of(key, len(places))] for key in keys))
+    return sorted(found)
+
+
+def _broker(settings: Settings) -> Broker:
+    return Broker(settings.mqtt_host, settings.mqtt_port, settings.mqtt_username, settings.mqtt_password)
+
+
+async def _warm_up(gateway: httpx.AsyncClient) -> None:
+    """Connects: what the first request imports and opens (0.1 s) is no time of the gateway's."""
+    with contextlib.suppress(httpx.HTTPError):
+        await gateway.get("/healthz")
+
+
+async def _newest(connection: Any, sensor: int) -> read.Row | None:
+    if await connection.fetchval("show track_commit_timestamp") != "on":
+        raise ServiceFailed(
+            "PostgreSQL does not record when rows are committed", hint="set track_commit_timestamp=on there"
+        )
+    return await read.latest(connection, "temperature", sensor)
+
+
+async def _next(mqtt: Connection, log: KafkaLog, sensor: int, timeout_s: float) -> tuple[Mark, Mapping[Partition, int]]:
+    """The sensor's next message, and ends of the topics from before it. Raises TimedOut, ServiceFailed."""
+    ends = await log.ends()
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                before, ends = ends, await log.ends()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ENDS_S):
+                        topic, payload, when = await mqtt.message()
+                        return Mark.of(sensor, topic, payload, when), before
+    except TimeoutError:
+        raise TimedOut(
+            f"sensor {sensor} published nothing within {timeout_s:g} s",
+            hint="give it a longer --timeout, or leave --next out to publish a reading for it",
+        ) from None
+
+
+def _payload(value: float | None, newest: read.Row | None, tolerance_s: float) -> bytes:
+    """A payload whose time is the sensor's newest, but for one so far ahead of now that it would be refused."""
+    now_us = round(time.time() * 1_000_000)
+    timestamp_us, known = now_us, FIRST_VALUE
+    if newest is not None:
+        _, timestamp, _, known = newest
+        after_us = round(timestamp * 1_000_000) + 1
+        if after_us <= now_us + tolerance_s * 1_000_000:
+            timestamp_us = max(now_us, after_us)
+    given = known if value is None else value
+    # JSON has no NaN; the pipeline takes numbers in strings, and so refuses this one for what it is
+    number: object = given if math.isfinite(given) else str(given)
+    return json.dumps({"value": number, "timestamp": timestamp_us / 1_000_000}).encode()
