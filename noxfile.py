@@ -91,7 +91,9 @@ def wheel(session: nox.Session) -> None:
     missing = {path.as_posix() for path in sources}.union(compose, NEEDED_FILES) - held
     if missing:
         session.error(f"not in the wheel: {', '.join(sorted(missing))}")
-    session.install(str(built), "--constraint", REQUIREMENTS, "--reinstall-package", "backend-demo")
+    # with the one extra that a module needs to be imported
+    wanted = f"backend-demo[dashboards] @ {built.resolve().as_uri()}"
+    session.install(wanted, "--constraint", REQUIREMENTS, "--reinstall-package", "backend-demo")
     session.run("bdemo", "--help", silent=True)
     session.chdir(dist)  # so that nothing is imported from the tree
     session.run("python", "-c", IMPORT_ALL)
