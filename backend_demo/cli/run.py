@@ -62,7 +62,7 @@ def run(
             cleanup.enter_context(_in_place_of_the_supervised(settings, name, number))
         if not standalone:
             cleanup.enter_context(_slot(settings, copy_name(name, number)))
-        code = _run_here(settings, name, cleanup, debug=not supervised, pdb=pdb)
+        code = _run_here(settings, name, number, cleanup, debug=not supervised, pdb=pdb)
     raise typer.Exit(code)
 
 
@@ -131,22 +131,38 @@ def _in_place_of_the_supervised(settings: Settings, service: str, number: int) -
         stack.start(one)
 
 
-def _run_here(settings: Settings, service: str, cleanup: contextlib.ExitStack, *, debug: bool, pdb: bool) -> int:
+def _run_here(
+    settings: Settings, service: str, number: int, cleanup: contextlib.ExitStack, *, debug: bool, pdb: bool
+) -> int:
     """Runs the service until it ends or is told to; the exit code. What it holds is put on `cleanup`."""
     import gc
 
     gc.disable()  # nothing of what the imports make is garbage; process.run switches it on again
-    from importlib import import_module
 
-    from backend_demo import log, metrics
+    from backend_demo import log
+    from backend_demo.stack.services import copy_name
     from backend_demo.stages import failpoints, process
 
-    log.set_up(settings.log_level)
+    form = log.set_up(settings.log_level, form=settings.log_format, service=copy_name(service, number))
     failpoints.arm(settings.failpoint)
     process.debug_failures = pdb
     if debug:
         process.before_end = cleanup.close
         sys.breakpointhook = _breakpoint
+    try:
+        return _serve(settings, service, cleanup)
+    except Exception as problem:
+        if form == "short":
+            raise
+        return log.failed(problem)
+
+
+def _serve(settings: Settings, service: str, cleanup: contextlib.ExitStack) -> int:
+    from importlib import import_module
+
+    from backend_demo import metrics
+    from backend_demo.stages import process
+
     try:
         # ended before the supervised copy comes back, which needs the port
         cleanup.callback(metrics.serve(settings, service))

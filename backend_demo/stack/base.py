@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol
 
+from backend_demo.log_event import LEVELS
+
 State = Literal["fetching", "waiting", "starting", "ready", "unhealthy", "stopped", "failed", "off"]
 """`stopped`: it should run, and does not; `off`: no `up` has asked for it."""
 
@@ -39,7 +41,23 @@ class LogLine:
     time: float
     """Epoch seconds."""
     text: str
+    """As it stands in the log: JSON, if the service is one of ours."""
+    level: str = "info"
+    """One of log_event.LEVELS; of a line that does not say, its predecessor's."""
 
+
+@dataclass(frozen=True)
+class LogFilter:
+    """Which lines are wanted: of this level or above, not older than this (epoch seconds)."""
+
+    level: str = LEVELS[0]
+    since: float = 0.0
+
+    def __call__(self, line: LogLine) -> bool:
+        return line.time >= self.since and LEVELS.index(line.level) >= LEVELS.index(self.level)
+
+
+ALL_LINES = LogFilter()
 
 Report = Callable[[ServiceStatus], None]
 
@@ -85,5 +103,7 @@ class Stack(Protocol):
     def start(self, service: str) -> None:
         """Starts one service again and waits until it is ready. Raises NoStack, UnknownName, ServiceFailed."""
 
-    def logs(self, services: Collection[str], *, lines: int, follow: bool) -> Iterator[LogLine]:
+    def logs(
+        self, services: Collection[str], *, lines: int, follow: bool, wanted: LogFilter = ALL_LINES
+    ) -> Iterator[LogLine]:
         """The newest `lines` of these services (empty: of all), merged by time; then, if asked, what comes."""

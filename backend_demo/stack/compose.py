@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from backend_demo.errors import BdemoError, NoStack, ServiceFailed, TimedOut, UnknownName
 from backend_demo.stack import compose_containers, compose_docker, compose_logs, compose_project, logfiles
-from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus
+from backend_demo.stack.base import ALL_LINES, NO_CHANGE, LogFilter, LogLine, Report, ServiceStatus
 from backend_demo.stack.bringup import PATIENCE_S, at_once
 from backend_demo.stack.compose_bringup import Watch, end, mend_hung
 from backend_demo.stack.compose_containers import Container
@@ -229,7 +229,9 @@ class ComposeStack:
         asked_for = any(name in copy_names(service, count) for service, count in wanted.items())
         return ServiceStatus(name, "stopped" if asked_for else "off")
 
-    def logs(self, services: Collection[str], *, lines: int, follow: bool) -> Iterator[LogLine]:
+    def logs(
+        self, services: Collection[str], *, lines: int, follow: bool, wanted: LogFilter = ALL_LINES
+    ) -> Iterator[LogLine]:
         """As `Stack.logs`; also of the one-shots `setup` and `migrate`, when they are named."""
         if not self.project.exists:
             for name in services:
@@ -238,14 +240,14 @@ class ComposeStack:
         found = self._containers() if self.state.kind() == "compose" else {}
         names = self._named(services, found)
         if not found:
-            yield from logfiles.newest({name: self.state.log_of(name) for name in names}, lines)
+            yield from logfiles.newest({name: self.state.log_of(name) for name in names}, lines, wanted)
             return
         begin = time.time()
-        newest = compose_logs.newest([each for name, each in found.items() if name in names], lines)
+        newest = compose_logs.newest([each for name, each in found.items() if name in names], lines, wanted)
         yield from newest
         if follow:
             begin = max((line.time for line in newest), default=begin)
-            yield from compose_logs.follow(self.project.name, names, begin)
+            yield from compose_logs.follow(self.project.name, names, begin, wanted)
 
     def _named(self, services: Collection[str], found: Mapping[str, Container]) -> set[str]:
         """The copies whose logs these names mean, also of copies to come."""

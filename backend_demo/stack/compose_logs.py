@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from backend_demo.stack import compose_docker
-from backend_demo.stack.base import LogLine
+from backend_demo.stack.base import ALL_LINES, LogFilter, LogLine
 from backend_demo.stack.compose_containers import Container, of_project
+from backend_demo.stack.logfiles import with_levels
 
 #: How often containers that were started, or started again, are looked for.
 LOOK_EVERY_S = 1.0
@@ -23,16 +24,16 @@ LOOK_EVERY_S = 1.0
 _AHEAD = 1000
 
 
-def newest(containers: Collection[Container], count: int) -> list[LogLine]:
+def newest(containers: Collection[Container], count: int, wanted: LogFilter = ALL_LINES) -> list[LogLine]:
     """The newest `count` lines of all these containers, oldest first."""
     if not containers or not count:
         return []
     with ThreadPoolExecutor(len(containers)) as pool:
-        found = pool.map(lambda container: _tail(container, count), containers)
+        found = pool.map(lambda container: _tail(container, count, wanted), containers)
     return list(deque(heapq.merge(*found, key=lambda line: line.time), maxlen=count))
 
 
-def follow(project: str, names: Collection[str], begin: float) -> Iterator[LogLine]:
+def follow(project: str, names: Collection[str], begin: float, wanted: LogFilter = ALL_LINES) -> Iterator[LogLine]:
     """What containers of these names write after `begin` (epoch seconds), for ever, also those that are made later.
 
     Not by `docker compose logs --follow`: it loses the first lines of a container that is started again.
@@ -53,7 +54,8 @@ def follow(project: str, names: Collection[str], begin: float) -> Iterator[LogLi
                 line = lines.get(timeout=max(0.0, look_at - time.monotonic()))
                 if line.time > last.get(line.service, begin):  # `--since` gives the last known line again
                     last[line.service] = line.time
-                    yield line
+                    if wanted(line):
+                        yield line
     finally:
         for reader in readers.values():
             reader.end()
@@ -78,10 +80,10 @@ class _Reader:
 
     def _run(self) -> None:
         assert self._process.stdout is not None
-        for text in self._process.stdout:
+        for line in with_levels(parsed(self._name, text) for text in self._process.stdout):
             while not self._ended.is_set():
                 with contextlib.suppress(queue.Full):
-                    self._lines.put(parsed(self._name, text), timeout=LOOK_EVERY_S)
+                    self._lines.put(line, timeout=LOOK_EVERY_S)
                     break
         self._process.wait()
 
@@ -91,10 +93,12 @@ class _Reader:
         self._process.terminate()
 
 
-def _tail(container: Container, count: int) -> list[LogLine]:
-    said = compose_docker.ask("logs", "--timestamps", "--tail", str(count), container.id, both=True)
+def _tail(container: Container, count: int, wanted: LogFilter) -> list[LogLine]:
+    tail = ["--tail", str(count)] if wanted == ALL_LINES else ["--since", str(wanted.since)]
+    said = compose_docker.ask("logs", "--timestamps", *tail, container.id, both=True)
     # stdout and stderr come one after the other
-    return sorted((parsed(container.name, text) for text in said.splitlines()), key=lambda line: line.time)
+    lines = sorted((parsed(container.name, text) for text in said.splitlines()), key=lambda line: line.time)
+    return list(filter(wanted, with_levels(lines)))[-count:]
 
 
 def parsed(name: str, text: str) -> LogLine:

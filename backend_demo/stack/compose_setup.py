@@ -22,7 +22,7 @@ import structlog
 
 from backend_demo import settings as settings_module
 from backend_demo.errors import BdemoError, ServiceFailed, UnknownName
-from backend_demo.log import set_up
+from backend_demo.log import failed, set_up
 from backend_demo.settings import SECRETS_DIR, Settings
 from backend_demo.stack.state import USERS, write_private
 
@@ -198,17 +198,17 @@ TASKS: dict[str, Callable[[Settings], None]] = {
 
 def main() -> None:
     """Does the tasks that are named, in that order."""
+    set_up("info")
     try:
         settings = settings_module.load()
-        set_up(settings.log_level)
+        set_up(settings.log_level, form=settings.log_format)
         for name in sys.argv[1:]:
             if name not in TASKS:
                 raise UnknownName("task", name, TASKS)
             TASKS[name](settings)
             log.info("done", task=name)
     except BdemoError as problem:
-        log.error(problem.message, hint=problem.hint)
-        sys.exit(problem.exit_code)
+        sys.exit(failed(problem))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from backend_demo.errors import NoStack, PortInUse, ServiceFailed, TimedOut
 from backend_demo.stack import bringup, logfiles, probes
-from backend_demo.stack.base import NO_CHANGE, LogLine, Report, ServiceStatus, State
+from backend_demo.stack.base import ALL_LINES, NO_CHANGE, LogFilter, LogLine, Report, ServiceStatus, State
 from backend_demo.stack.bringup import BringUp, Waiting, at_once
 from backend_demo.stack.memory import resident_bytes
 from backend_demo.stack.services import (
@@ -247,15 +247,17 @@ class EmbeddedStack:
             for name in shown(self.state.wanted(), pids)
         ]
 
-    def logs(self, services: Collection[str], *, lines: int, follow: bool) -> Iterator[LogLine]:
+    def logs(
+        self, services: Collection[str], *, lines: int, follow: bool, wanted: LogFilter = ALL_LINES
+    ) -> Iterator[LogLine]:
         """As `Stack.logs`. Raises UnknownName; NoStack when there has never been a stack."""
         most = {name: most_copies(entry) for name, entry in SERVICES.items()}
         names = [copy for name in services or SERVICES for copy in chosen(name, most)]
         if not self.state.logs.is_dir():
             raise NoStack(self.state.path)
         files = {name: self.state.log_of(name) for name in names}
-        coming = logfiles.follow(files) if follow else iter(())
-        yield from logfiles.newest(files, lines)
+        coming = logfiles.follow(files, wanted) if follow else iter(())
+        yield from logfiles.newest(files, lines, wanted)
         yield from coming
 
     # -- one service

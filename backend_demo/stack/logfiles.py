@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from backend_demo.stack.base import LogLine
+from backend_demo.log_event import LEVELS, Event, from_json, level_of, summary
+from backend_demo.stack.base import ALL_LINES, LogFilter, LogLine
 
 POLL_S = 0.2
 
@@ -34,18 +37,18 @@ def time_of(line: str) -> float | None:
     return second.timestamp() + float(f"0.{fraction or 0}")
 
 
-def newest(files: Mapping[str, Path], count: int) -> list[LogLine]:
+def newest(files: Mapping[str, Path], count: int, wanted: LogFilter = ALL_LINES) -> list[LogLine]:
     """The newest `count` lines of these services' logs, oldest first; a line without a time follows its predecessor."""
-    merged = heapq.merge(*(_tail(service, path, count) for service, path in files.items()), key=lambda line: line.time)
-    return list(deque(merged, maxlen=count)) if count else []
+    tails = (_tail(service, path, count, wanted) for service, path in files.items())
+    return list(deque(heapq.merge(*tails, key=lambda line: line.time), maxlen=count)) if count else []
 
 
-def follow(files: Mapping[str, Path]) -> Iterator[LogLine]:
+def follow(files: Mapping[str, Path], wanted: LogFilter = ALL_LINES) -> Iterator[LogLine]:
     """What is written from now on, for ever."""
     followers = [Follower(service, path) for service, path in files.items()]
     while True:
         lines = [line for follower in followers for line in follower.read()]
-        yield from sorted(lines, key=lambda line: line.time)
+        yield from sorted(filter(wanted, lines), key=lambda line: line.time)
         if not lines:
             time.sleep(POLL_S)
 
@@ -56,23 +59,62 @@ def last_errors(path: Path, count: int = 3) -> str | None:
 
 
 def telling(lines: Iterable[str], count: int = 3) -> str | None:
-    """The last of these lines that tell of an error, or the last at all; None when there are none."""
-    written = [line.rstrip() for line in lines if line.strip()]
-    errors = [line for line in written if _ERROR.search(line)]
+    """The last of these lines that tell of an error, or the last at all; None when there are none.
+
+    An event is told by itself and, in a line of its own, its cause.
+    """
+    errors, written = [], []
+    for line in lines:
+        event = from_json(line)
+        if event is None:
+            told, tells = [line.rstrip()] if line.strip() else [], bool(_ERROR.search(line))
+        else:
+            told = [summary({name: value for name, value in event.items() if name not in ("error", "hint")})]
+            told += _cause(event)
+            tells = event["level"] in LEVELS[2:]
+        written += told
+        errors += told if tells else []
     return "\n".join((errors or written)[-count:]) or None
 
 
-def _tail(service: str, path: Path, count: int) -> list[LogLine]:
-    lines: list[str] = []
-    for file in (path, *(path.with_name(f"{path.name}.{number}") for number in (1, 2))):
-        if len(lines) >= count:
+def _cause(event: Event) -> list[str]:
+    # a traceback ends with it, in a group of exceptions in front of its frame
+    text = str(event.get("error") or event.get("exception") or "")
+    return [line for each in text.splitlines() if (line := each.strip(" |+-"))][-1:]
+
+
+def with_levels(lines: Iterable[LogLine], before: str = "info") -> Iterator[LogLine]:
+    """These lines of one service, each with its level; `before`: the level of the line before the first."""
+    for line in lines:
+        before = level_of(line.text) or before
+        yield replace(line, level=before)
+
+
+def _tail(service: str, path: Path, count: int, wanted: LogFilter = ALL_LINES) -> Iterable[LogLine]:
+    files = [path, *(path.with_name(f"{path.name}.{number}") for number in (1, 2))]
+    if wanted != ALL_LINES:
+        lines = with_levels(_timed(service, _whole(reversed(files)), 0.0))
+        return deque(filter(wanted, lines), maxlen=count)
+    found: list[str] = []
+    for number in range(1, len(files) + 1):
+        found = list(deque(_whole(reversed(files[:number])), maxlen=count))
+        if len(found) >= count:
             break
-        try:
-            with open(file, errors="replace") as stream:
-                lines = [*deque(stream, maxlen=count - len(lines)), *lines]
-        except FileNotFoundError:
-            break
-    return list(_timed(service, lines, 0.0))
+    return with_levels(_timed(service, found, 0.0))
+
+
+def _whole(files: Iterable[Path]) -> Iterator[str]:
+    """The lines of a log's files, oldest first; one that a rotation has cut in two is whole again."""
+    begun = ""
+    for file in files:
+        with contextlib.suppress(FileNotFoundError), open(file, errors="replace") as stream:
+            for text in stream:
+                begun += text
+                if begun.endswith("\n"):
+                    yield begun
+                    begun = ""
+    if begun:
+        yield begun
 
 
 def _timed(service: str, lines: Iterable[str], before: float) -> Iterator[LogLine]:
@@ -93,6 +135,7 @@ class Follower:
             self._stream.seek(0, os.SEEK_END)
         self._begun = ""
         self._time = time.time()
+        self._level = "info"
 
     def read(self) -> list[LogLine]:
         """The whole lines that were added since the last call."""
@@ -106,9 +149,10 @@ class Follower:
             self._stream.close()
             self._stream = self._open()
         *lines, self._begun = text.split("\n")
-        timed = list(_timed(self._service, lines, self._time))
-        self._time = timed[-1].time if timed else self._time
-        return timed
+        found = list(with_levels(_timed(self._service, lines, self._time), self._level))
+        if found:
+            self._time, self._level = found[-1].time, found[-1].level
+        return found
 
     def _rotated(self, stream: IO[str]) -> bool:
         try:

@@ -96,8 +96,8 @@ def test_logs_are_named_and_counted(bdemo: Shell) -> None:
 
 
 def test_logs_as_json(bdemo: Shell) -> None:
-    for line in bdemo("logs", "-n", "5", "-o", "json").stdout.splitlines():
-        assert list(json.loads(line)) == ["service", "time", "text"]
+    for line in bdemo("logs", "-n", "50", "-o", "json").stdout.splitlines():
+        assert list(json.loads(line))[:4] == ["service", "time", "text", "level"]
 
 
 def test_an_unknown_service_is_9_with_a_suggestion(bdemo: Shell) -> None:

@@ -1,0 +1,189 @@
+"""The set-up of logging: everything that a process writes is an event, in one form; and the only place that does it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import backend_demo
+from backend_demo.log_event import FIELDS
+
+PACKAGE = Path(backend_demo.__file__).parent
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+
+START = """
+    import logging, sys, threading, warnings
+    from backend_demo import log
+    import structlog
+
+    found = structlog.get_logger("backend_demo.stages.bridge")
+    form = log.set_up({level!r}, form={form!r}, service="processing-2")
+"""
+
+
+def stderr(program: str, *, form: str = "auto", level: str = "info", code: int = 0) -> list[str]:
+    text = textwrap.dedent(START.format(form=form, level=level)) + textwrap.dedent(program)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    return done.stderr.splitlines()
+
+
+def events(program: str, **options: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stderr(program, **options)]
+
+
+def test_an_event_is_a_line_of_json_with_its_keys() -> None:
+    (event,) = events("found.info('ready', partitions=8)")
+    assert list(event) == ["time", "level", "event", "service", "logger", "pid", "partitions"]
+    assert event["time"].endswith("Z")
+    assert len(event["time"]) == len("2026-11-24T12:00:00.250Z")
+    assert (event["level"], event["event"], event["partitions"]) == ("info", "ready", 8)
+    assert (event["service"], event["logger"]) == ("processing-2", "backend_demo.stages.bridge")
+
+
+def test_a_traceback_is_in_the_line_of_its_event() -> None:
+    (event,) = events("try: 1 / 0\nexcept Exception: found.exception('failed')")
+    assert event["exception"].splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_a_long_traceback_is_cut_in_its_middle() -> None:
+    (event,) = events("try: raise ValueError('x' * 50_000)\nexcept Exception: found.exception('failed')")
+    assert len(event["exception"]) < 11_000
+    assert event["exception"].startswith("Traceback")
+
+
+def test_other_libraries_and_warnings_come_in_the_same_form() -> None:
+    program = """
+        logging.getLogger("uvicorn.error").error("cannot %s", "bind")
+        logging.getLogger("aiokafka.conn").info("never seen")
+        logging.getLogger("alembic.runtime.migration").info("Running upgrade")
+        warnings.warn("old", UserWarning)
+    """
+    found = events(program)
+    assert [(event["level"], event["event"].split(": ")[-1].splitlines()[0]) for event in found] == [
+        ("error", "cannot bind"),
+        ("info", "Running upgrade"),
+        ("warning", "old"),
+    ]
+    assert {event["service"] for event in found} == {"processing-2"}
+
+
+def test_what_nobody_catches_is_an_event() -> None:
+    program = """
+        class Odd:
+            def __del__(self): raise ValueError("in del")
+
+        Odd()
+        thread = threading.Thread(target=lambda: 1 / 0, name="paho")
+        thread.start()
+        thread.join()
+        raise RuntimeError("boom")
+    """
+    ignored, in_thread, uncaught = events(program, code=1)
+    assert ignored["event"] == "ignored exception"
+    assert in_thread["thread"] == "paho"
+    assert uncaught["exception"].splitlines()[-1] == "RuntimeError: boom"
+
+
+@pytest.mark.parametrize(("level", "seen"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_what_is_less_serious_is_left_out(level: str, seen: int) -> None:
+    program = "for name in ('debug', 'info', 'warning', 'error'): getattr(found, name)('x')"
+    assert len(stderr(program, level=level)) == seen
+
+
+def test_no_library_is_louder_than_the_level() -> None:
+    assert stderr("logging.getLogger('aiokafka').warning('x')", level="error") == []
+
+
+def test_of_a_library_in_an_outage_one_line_in_ten_seconds_is_enough() -> None:
+    program = "for name in range(1000): logging.getLogger(f'aiokafka.{name % 7}').warning('lost %s', name)"
+    assert len(stderr(program)) == 1
+
+
+def test_short_lines_have_no_colours_where_there_is_no_terminal() -> None:
+    (line,) = stderr("found.info('ready', partitions=8)", form="short")
+    assert line[13:] == " info    ready partitions=8"
+
+
+def test_a_service_needs_no_rich() -> None:
+    """Its import, by structlog, took 50 ms of every start."""
+    program = """
+        import backend_demo.stages.loader
+        sys.exit(sum(name.startswith("rich") for name in sys.modules))
+    """
+    assert stderr(program) == []
+
+
+def test_an_error_of_ours_ends_a_service_in_one_event() -> None:
+    program = """
+        from backend_demo.errors import PrerequisiteMissing
+        sys.exit(log.failed(PrerequisiteMissing("no topic", hint="make it")))
+    """
+    (event,) = events(program, code=4)
+    assert {name: event[name] for name in ("event", "code", "error", "hint")} == {
+        "event": "failed",
+        "code": "prerequisite_missing",
+        "error": "no topic",
+        "hint": "make it",
+    }
+
+
+def test_a_bug_ends_a_service_with_its_traceback() -> None:
+    (event,) = events("sys.exit(log.failed(ValueError('boom')))", code=1)
+    assert event["exception"] == "ValueError: boom"
+
+
+# -- every call in the package
+
+
+def calls() -> Iterator[tuple[str, ast.Call, ast.Attribute]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node, node.func
+
+
+def log_calls() -> Iterator[tuple[str, ast.Call]]:
+    for place, call, function in calls():
+        if isinstance(function.value, ast.Name) and function.value.id == "log" and function.attr in LEVELS:
+            yield place, call
+
+
+def test_every_event_is_a_constant_with_keys() -> None:
+    """So that events can be counted and searched for; what varies is in the keys."""
+    found = dict(log_calls())
+    assert len(found) > 20
+    wrong = [
+        place
+        for place, call in found.items()
+        if len(call.args) != 1 or not isinstance(call.args[0], ast.Constant) or not isinstance(call.args[0].value, str)
+    ]
+    assert wrong == []
+
+
+def test_no_key_is_named_like_a_field() -> None:
+    wrong = [
+        f"{place} {keyword.arg}"
+        for place, call in log_calls()
+        for keyword in call.keywords
+        if keyword.arg in FIELDS or keyword.arg is None
+    ]
+    assert wrong == []
+
+
+def test_logging_is_set_up_in_one_place() -> None:
+    setters = {"basicConfig", "dictConfig", "fileConfig", "setLevel", "addHandler", "setFormatter", "captureWarnings"}
+    wrong = [
+        place
+        for place, call, function in calls()
+        if function.attr in setters and "NullHandler" not in ast.dump(call) and not place.startswith("log.py:")
+    ]
+    assert wrong == []
