@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import platform
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, get_args
@@ -155,15 +155,17 @@ _timestamp = attrgetter("timestamp")
 def observe_waits(histogram: Histogram, now: float, found: Sequence[Any]) -> None:
     """Observes how long these records have waited; they are in the order of their `timestamp`, epoch milliseconds.
 
-    Those of one millisecond count as one: Kafka's records come in batches of one time.
+    The sum is as if those of one bucket were evenly spread from its first to its last.
     """
-    begin, total = 0, 0.0
+    bounds, begin, total = histogram._upper_bounds, 0, 0.0
     while begin < len(found):
-        timestamp = found[begin].timestamp
-        end = bisect_right(found, timestamp, begin, key=_timestamp)
-        age = max(0.0, now - timestamp / 1000)
-        histogram._buckets[bisect_left(histogram._upper_bounds, age)].inc(end - begin)
-        total += age * (end - begin)
+        oldest = max(0.0, now - found[begin].timestamp / 1000)
+        bucket = bisect_left(bounds, oldest)
+        younger = (now - bounds[bucket - 1]) * 1000 if bucket else math.inf
+        end = len(found) if found[-1].timestamp < younger else bisect_left(found, younger, begin + 1, key=_timestamp)
+        newest = max(0.0, now - found[end - 1].timestamp / 1000)
+        histogram._buckets[bucket].inc(end - begin)
+        total += (oldest + newest) / 2 * (end - begin)
         begin = end
     histogram._sum.inc(total)
 
