@@ -73,7 +73,9 @@ def _has_screen() -> bool:
     """Whether there is a terminal that can be drawn on, or a browser behind --web."""
     if os.environ.get("TEXTUAL_DRIVER"):
         return True
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    # textual draws on stderr
+    terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    return terminal and os.environ.get("TERM") != "dumb"
 
 
 def _look(source: StackSource, interval_s: float) -> Overview:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from backend_demo.operations.samples import Scrape
     from backend_demo.stack.base import ServiceStatus
 
+#: The first rates come after this time.
+FIRST_S = 1.0
 #: What the stack itself says is dear, and changes slowly.
 STATUS_EVERY_S = 5.0
 #: The newest readings of very many sensors are asked for less often: that may take this share of the time.
-READINGS_SHARE = 0.02
+READINGS_SHARE = 0.05
 #: Rates are about so many intervals: the aggregation acknowledges once a second only.
 INTERVALS = 3
 
@@ -53,33 +55,40 @@ class Top(App[None]):
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
-    def __init__(self, source: Source, *, interval_s: float = 2.0) -> None:
+    def __init__(self, source: Source, *, interval_s: float = 2.0, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._source, self._interval_s = source, interval_s
         self._scrapes: deque[Scrape[str]] = deque(maxlen=INTERVALS + 1)
         self._seen: Sequence[ServiceStatus] = ()
         self._newest = Newest()
-        self._view: Overview | None = None
+        self.view: Overview | None = None
+        """The newest that is shown."""
         self._problem = ""
         self._going = asyncio.Event()
         self._restarting: set[str] = set()
         self._quitting = False
+        self._header = Header(source.place)
+        self._services = Services()
+        self._error = Static(id="error")
+        self._dead = DeadLetterList()
+        self._readings = Readings(self._newest, clock)
+        self._filter = Input(placeholder="sensors: 7, 1-20; nothing for all", id="filter", disabled=True)
 
     def compose(self) -> ComposeResult:
         """The screen, from top to bottom."""
-        yield Header(self._source.place)
-        yield Services()
-        yield Static(id="error")
+        yield self._header
+        yield self._services
+        yield self._error
         with Horizontal(id="below"):
-            yield DeadLetterList()
-            yield Readings(self._newest)
-        yield Input(placeholder="sensors: 7, 1-20; nothing for all", id="filter", disabled=True)
+            yield self._dead
+            yield self._readings
+        yield self._filter
         yield Footer()
 
     def on_mount(self) -> None:
         """Begins to watch."""
         self._going.set()
-        self.query_one(Services).focus()
+        self._services.focus()
         for watch in (self._watch_metrics, self._watch_services, self._watch_readings):
             self.run_worker(watch())
 
@@ -95,7 +104,7 @@ class Top(App[None]):
                 self._scrapes.clear()
                 self._problem = problem.message
             self._show()
-            await asyncio.sleep(self._interval_s if len(self._scrapes) > 1 else min(1.0, self._interval_s))
+            await asyncio.sleep(self._interval_s if len(self._scrapes) > 1 else min(FIRST_S, self._interval_s))
 
     async def _watch_services(self) -> None:
         while True:
@@ -108,45 +117,51 @@ class Top(App[None]):
             await asyncio.sleep(STATUS_EVERY_S)
 
     async def _watch_readings(self) -> None:
-        readings = self.query_one(Readings)
         while True:
             await self._going.wait()
             begin = time.monotonic()
             try:
                 self._newest.see(await asyncio.to_thread(self._source.latest))
-                readings.show()
+                self._readings.show()
             except BdemoError as problem:
                 self._newest.see(())
-                readings.show(problem.message)
+                self._readings.show(problem.message)
             await asyncio.sleep(max(self._interval_s, (time.monotonic() - begin) / READINGS_SHARE))
 
     def _show(self) -> None:
-        if self._scrapes and self._going.is_set():
+        if self._scrapes and (self._seen or self._problem) and self._going.is_set():
             view = overview(self._scrapes[0], self._scrapes[-1], self._seen)
             shown = [
                 replace(service, state="restarting") if service.name in self._restarting else service
                 for service in view.services
                 if service.state != "off"
             ]
-            self._view = view
-            self.query_one(Services).show(shown)
-            self.query_one(DeadLetterList).show(view.dead_letters)
+            self.view = view
+            self._services.show(shown)
+            self._dead.show(view.dead_letters)
+        elif self._problem and not self._scrapes:
+            self.view = None
+            self._services.show(())
+            self._dead.show(())
         self._show_header()
         self._show_error()
 
     def _show_header(self) -> None:
-        self.query_one(Header).show(self._view, paused=not self._going.is_set(), problem=self._problem)
+        self._header.show(self.view, paused=not self._going.is_set(), problem=self._problem)
 
     def _show_error(self) -> None:
         """The last lines of the selected service's log, when it has failed."""
-        error = self.query_one("#error", Static)
-        selected = self.query_one(Services).selected
+        selected = self._services.selected
         text = selected.error if selected and selected.state != "ready" else None
-        error.display = bool(text)
+        self._error.display = bool(text)
         if selected and text:
-            error.update(f"{selected.name}: {text.splitlines()[-1]}")
+            self._error.update(f"{selected.name}: {text.splitlines()[-1]}")
 
     # -- keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Over a log or a question, only the keys that mean the same everywhere count."""
+        return len(self.screen_stack) == 1 or action not in ("restart", "log", "filter", "pause")
 
     def on_data_table_row_highlighted(self) -> None:
         """Another service is selected."""
@@ -162,7 +177,7 @@ class Top(App[None]):
 
     def action_restart(self) -> None:
         """Restarts the selected service, if that is meant."""
-        selected = self.query_one(Services).selected
+        selected = self._services.selected
         if selected is None:
             return
         name = selected.name
@@ -188,17 +203,16 @@ class Top(App[None]):
 
     def action_log(self) -> None:
         """Opens the log of the selected service."""
-        selected = self.query_one(Services).selected
+        selected = self._services.selected
         if selected is not None:
             self.push_screen(Log(self._source, selected.name))
 
     def action_filter(self) -> None:
         """Asks for sensors."""
-        given = self.query_one(Input)
-        given.disabled = False
-        given.add_class("open")
-        given.value = str(self._newest.selection)
-        given.focus()
+        self._filter.disabled = False
+        self._filter.add_class("open")
+        self._filter.value = str(self._newest.selection)
+        self._filter.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Sensors were named."""
@@ -208,18 +222,17 @@ class Top(App[None]):
             self.notify(f"{problem.message}; {problem.hint}", severity="error", markup=False)
             return
         self._close_filter()
-        self.query_one(Readings).show()
+        self._readings.show()
 
     def on_key(self, event: object) -> None:
         """Escape leaves the filter as it was."""
-        if getattr(event, "key", "") == "escape" and self.query_one(Input).has_class("open"):
+        if getattr(event, "key", "") == "escape" and self._filter.has_class("open"):
             self._close_filter()
 
     def _close_filter(self) -> None:
-        given = self.query_one(Input)
-        given.disabled = True
-        given.remove_class("open")
-        self.query_one(Services).focus()
+        self._filter.disabled = True
+        self._filter.remove_class("open")
+        self._services.focus()
 
     def action_pause(self) -> None:
         """Stops watching, or goes on."""

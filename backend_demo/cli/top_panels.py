@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -60,6 +61,12 @@ def _cell(column: top_show.Column, service: ServiceView) -> Text:
     return Text(column.text(service), style=column.style(service), justify="left" if column.left else "right")
 
 
+#: A reading older than this is drawn dim, seconds.
+OLD_S = 60.0
+#: Columns from which a list has room for rates.
+WIDE = 38
+
+
 class DeadLetterList(Static):
     """Dead letters by stage and reason."""
 
@@ -75,12 +82,9 @@ class DeadLetterList(Static):
             return
         lines = []
         for each in found[: max(1, self.size.height)]:
-            now = f"{top_show.rate(each.per_s)}/s" if each.per_s else ""
-            lines.append(
-                Text.assemble(
-                    f"{each.service:<12}{each.reason:<9}{top_show.count(each.count):>7}", (f"{now:>9}", "bold red")
-                )
-            )
+            line = f"{each.service:<12}{each.reason:<8}{top_show.count(each.count):>7}"
+            now = f"{top_show.rate(each.per_s)}/s" if each.per_s and self.size.width >= WIDE else ""
+            lines.append(Text.assemble((line, "bold red" if each.per_s else ""), (f"{now:>10}", "bold red")))
         self.update(Text("\n").join(lines))
 
 
@@ -89,19 +93,22 @@ class Readings(ScrollView, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"readings--sensor", "readings--old", "readings--bars"}
 
-    def __init__(self, newest: Newest) -> None:
+    def __init__(self, newest: Newest, clock: Callable[[], float]) -> None:
         super().__init__(id="readings")
-        self._newest = newest
+        self._newest, self._clock = newest, clock
         self._problem = ""
         self._now = 0.0
+        self._digits = 1
+        """Of the largest sensor number."""
 
     def show(self, problem: str = "") -> None:
         """Draws anew. `problem`: why there is nothing to draw."""
         self._problem = problem
-        self._now = time.time()
+        self._now = self._clock()
         count = len(self._newest.sensors)
         chosen = str(self._newest.selection)
-        self.border_title = f"readings of {chosen}: {count:,}" if chosen else f"readings of {count:,} sensors"
+        self.border_title = f"sensors {chosen}, °C: {count:,}" if chosen else f"{count:,} sensors, °C"
+        self._digits = max((len(str(reading.sensor)) for reading in self._newest.sensors[-1:]), default=1)
         self.virtual_size = Size(self.size.width, count)
         self.refresh()
 
@@ -115,25 +122,18 @@ class Readings(ScrollView, can_focus=True):
         since = self._now - view.timestamp
         sensor, bars = (self.get_component_rich_style(f"readings--{part}") for part in ("sensor", "bars"))
         old = self.get_component_rich_style("readings--old") if since > OLD_S else self.rich_style
-        return Strip(
-            [
-                Segment(f"{view.sensor:>7} ", sensor),
-                Segment(f"{view.value:>8.2f} °C {top_show.age(since):>7}  ", old),
-                Segment(top_show.sparkline(view.values, width - 30), bars),
-            ]
-        ).adjust_cell_length(width, self.rich_style)
+        number, rest = f"{view.sensor:>{self._digits}} ", f"{view.value:>8.2f} {top_show.age(since):>7}  "
+        line = top_show.sparkline(view.values, width - len(number) - len(rest))
+        strip = Strip([Segment(number, sensor), Segment(rest, old), Segment(line, bars)])
+        return strip.adjust_cell_length(width, self.rich_style)
 
     def _message(self, y: int, width: int) -> Strip:
-        text = ""
-        if y == 0 and not self._newest.sensors:
+        lines: list[str] = []
+        if not self._newest.sensors:
             text = self._problem or ("no such sensor" if str(self._newest.selection) else "none yet: bdemo simulate")
-        return Strip([Segment(text, self.get_component_rich_style("readings--old"))]).adjust_cell_length(
-            width, self.rich_style
-        )
-
-
-#: A reading older than this is drawn dim, seconds.
-OLD_S = 60.0
+            lines = textwrap.wrap(text, max(1, width))
+        segment = Segment(lines[y] if y < len(lines) else "", self.get_component_rich_style("readings--old"))
+        return Strip([segment]).adjust_cell_length(width, self.rich_style)
 
 
 class Header(Static):
@@ -146,7 +146,7 @@ class Header(Static):
     def show(self, view: Overview | None, *, paused: bool = False, problem: str = "") -> None:
         """Shows this; `problem`: why it is not of now."""
         width = self.size.width or self.app.size.width
-        parts = [Text.assemble(("bdemo top", "bold"), f"  {self._place}")]
+        parts = [Text(self._place, "bold")]
         if problem:
             parts.append(Text(problem, "bold red"))
         elif view is not None:
@@ -154,9 +154,10 @@ class Header(Static):
             parts += [Text(f"{', '.join(down)}: not ready", "bold red")] if down else []
             parts.append(Text(top_show.sensors_line(view)))
             parts.append(_end_to_end(view))
-        parts.append(Text("PAUSED", "bold yellow" if paused else "") if paused else Text(_clock(view)))
-        line = Text("   ").join(part for part in parts if part)
-        line.truncate(width, overflow="ellipsis")
+        clock = Text("PAUSED", "bold yellow") if paused else Text(_clock(view))
+        line = Text("  ").join(part for part in parts if part)
+        line.truncate(width - len(clock) - 1, overflow="ellipsis", pad=True)
+        line.append_text(Text(" ") + clock)
         above, below = top_show.flow(view.hops, width) if view else ("", "")
         self.update(Text("\n").join([line, Text(above, "dim"), Text(below, "bold")]))
 
@@ -165,7 +166,7 @@ def _end_to_end(view: Overview) -> Text:
     latency = view.end_to_end["average"]
     if latency.p50_s is None:
         return Text("")
-    return Text(f"end to end p50 {top_show.seconds(latency.p50_s)} p99 {top_show.seconds(latency.p99_s)}")
+    return Text(f"end to end p50 {top_show.seconds(latency.p50_s)}, p99 {top_show.seconds(latency.p99_s)}")
 
 
 def _clock(view: Overview | None) -> str:

@@ -74,6 +74,8 @@ class Log(Screen[None]):
 
 def added(before: Sequence[LogLine], now: Sequence[LogLine]) -> Sequence[LogLine]:
     """The lines of `now` that follow those of `before`: both are the newest of one log, some of which are in both."""
+    if now[: len(before)] == before:
+        return now[len(before) :]
     for begin in range(len(now), 0, -1):
         known = min(begin, len(before))
         if known and now[begin - known : begin] == before[-known:]:

@@ -35,7 +35,7 @@ def count(value: int | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A latency: `8.5 ms`, `240 ms`, `1.2 s`; beyond the largest bucket `≥60 s`."""
+    """A latency: `8.5 ms`, `24 ms`, `1.2 s`; beyond the largest bucket `≥60 s`."""
     if value is None:
         return UNKNOWN
     if value >= 60:
@@ -44,7 +44,7 @@ def seconds(value: float | None) -> str:
         return f"{value:.0f} s"
     if value >= 0.9995:
         return f"{value:.1f} s"
-    return f"{value * 1000:.1f} ms" if value < 0.0995 else f"{value * 1000:.0f} ms"
+    return f"{value * 1000:.1f} ms" if value < 0.00995 else f"{value * 1000:.0f} ms"
 
 
 def age(value: float) -> str:
@@ -115,7 +115,7 @@ COLUMNS = (
     Column("cpu", 5, _cpu),
     Column("memory", 8, _memory),
     Column("restarts", 9, lambda service: str(service.restarts), since=120),
-    Column("uptime", 13, lambda service: duration(service.uptime_s) or UNKNOWN, since=120),
+    Column("uptime", 12, lambda service: duration(service.uptime_s) or UNKNOWN, since=120),
     Column("pid", 8, lambda service: str(service.pid or UNKNOWN), since=120),
 )
 
