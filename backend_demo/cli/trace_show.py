@@ -15,6 +15,7 @@ from rich.text import Text
 
 from backend_demo.cli import output
 from backend_demo.cli.tail_format import readable
+from backend_demo.domain.topics import DEAD_LETTER
 from backend_demo.operations.trace_path import ACKNOWLEDGED, ROUTES, TABLES
 
 if TYPE_CHECKING:
@@ -59,21 +60,20 @@ def table(trace: Trace, console: Console) -> Group:
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in ("hop", "by", "where", "+ms>", "ms>", ""):
         grid.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left", no_wrap=True)
-    missing = {step.name: step for step in trace.missing}
-    for hop in trace.hops:
+    hops = {hop.name: hop for hop in trace.hops}
+    for step in trace.way:
+        name = f"  {step.name}" if step.name in BRANCHES else step.name
+        hop = hops.get(step.name)
+        if hop is None:
+            grid.add_row(name, step.service, "-", style="dim")
+            continue
         added, since = (f"{number:,.1f}" for number in (hop.since_previous_ms, hop.since_start_ms))
-        bar = Text(_bar(hop, trace.total_ms, width, line), "red" if hop.name == "dead-letter" else "green")
-        grid.add_row(_name(hop.name), hop.service, _where(hop), added, since, bar)
-    for step in missing.values():
-        grid.add_row(_name(step.name), step.service, "-", "", "", "", style="dim")
+        bar = Text(_bar(hop, trace.total_ms, width, line), "red" if hop.name == DEAD_LETTER else "green")
+        grid.add_row(name, hop.service, _where(hop), added, since, bar)
     payload = readable((trace.hops[0].place.value or "").encode())
     cut = f"{payload[:PAYLOAD_MAX]}..." if len(payload) > PAYLOAD_MAX else payload
     heading = Text.assemble((trace.mqtt_topic, "bold"), "  ", cut, "\n")
     return Group(heading, grid)
-
-
-def _name(hop: str) -> str:
-    return f"  {hop}" if hop in BRANCHES else hop
 
 
 def _where(hop: Hop) -> str:

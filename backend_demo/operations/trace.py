@@ -19,15 +19,13 @@ from backend_demo.operations.kafka_log import KafkaLog, partitions_of
 from backend_demo.operations.tail_merge import Partition
 from backend_demo.operations.tail_mqtt import Broker
 from backend_demo.operations.trace_mqtt import Connection, connected
-from backend_demo.operations.trace_path import ACKNOWLEDGED, ROUTES, TABLES, Mark, Path, Place, Trace
+from backend_demo.operations.trace_path import ACKNOWLEDGED, PUBLISHED, ROUTES, SEEN, TABLES, Mark, Path, Place, Trace
 from backend_demo.settings import Settings
 from backend_demo.storage import read
 from backend_demo.storage.pool import Database, DatabaseUnavailable
 
 #: What a sensor without readings publishes, degrees Celsius.
 FIRST_VALUE = 20.0
-#: While the next reading is waited for, the topics' ends are asked again so often: it begins at the last but one.
-ENDS_S = 1.0
 #: A reading that was there before has no record of `aggregated-data`; one that is new has it before its average.
 REPEATED_S = 1.0
 REST_TIMEOUT_S = 5.0
@@ -66,25 +64,24 @@ async def trace(
     partitions = _partitions(await partitions_of(settings.kafka_bootstrap), sensor, topics)
     async with (
         Database(settings.postgres_dsn, application="bdemo trace") as database,
-        KafkaLog(settings.kafka_bootstrap, partitions, patience_s=None, notify=notify) as log,
+        KafkaLog(settings.kafka_bootstrap, partitions, patience_s=timeout_s, notify=notify) as log,
         httpx.AsyncClient(base_url=settings.gateway_url, timeout=REST_TIMEOUT_S, trust_env=False) as gateway,
-        connected(_broker(settings), topics if follow else ()) as mqtt,
     ):
         newest = await database.read(lambda connection: _newest(connection, sensor))
         if rest:
             await _warm_up(gateway)
-        if follow:
-            mark, ends = await _next(mqtt, log, sensor, timeout_s)
-        else:
-            ends = await log.ends()
-            payload = _payload(value, newest, settings.future_tolerance_s)
-            mark = Mark.of(sensor, topics[0], payload, mqtt.publish(topics[0], payload))
-        log.seek(ends)
-        run = _Run(Path(mark, published=not follow, rest=rest), mark, report)
-        watches = [run.records(log), run.rows(database)]
-        watches += [] if follow else [run.acknowledgement(mqtt)]
-        watches += [run.answers(gateway, table) for table in ROUTES] if rest else []
-        return await run.to_end(watches, timeout_s)
+        log.seek(await log.ends())  # before the subscription, whose message may wait for us
+        async with connected(_broker(settings), topics if follow else ()) as mqtt:
+            if follow:
+                mark = await _next(mqtt, sensor, timeout_s)
+            else:
+                payload = _payload(value, newest, settings.future_tolerance_s)
+                mark = Mark.of(sensor, topics[0], payload, mqtt.publish(topics[0], payload))
+            run = _Run(Path(mark, published=not follow, rest=rest), mark, report)
+            watches = [run.records(log), run.rows(database)]
+            watches += [] if follow else [run.acknowledgement(mqtt)]
+            watches += [run.answers(gateway, table) for table in ROUTES] if rest else []
+            return await run.to_end(watches, timeout_s)
 
 
 def problem(trace: Trace, timeout_s: float) -> BdemoError | None:
@@ -99,13 +96,18 @@ def problem(trace: Trace, timeout_s: float) -> BdemoError | None:
         return None
     steps = trace.stands_before
     services = list(dict.fromkeys(step.service for step in steps))
-    reached = list(dict.fromkeys(step.after for step in steps if step.after))
+    reached = dict.fromkeys(_PLACES.get(step.after or "", step.after) for step in steps)
+    awaited = (_PLACES.get(step.name, step.name) for step in steps)
     troubles = "".join(f"; {text}" for text in dict.fromkeys(trace.troubles.values()))
     return TimedOut(
-        f"the reading came as far as {' and '.join(reached)} within {timeout_s:g} s, "
-        f"and not to {' or '.join(step.name for step in steps)}{troubles}",
+        f"the reading has not come to {' or '.join(awaited)} within {timeout_s:g} s; "
+        f"it stands at {' and '.join(map(str, reached))}{troubles}",
         hint=f"that is the work of {' and '.join(services)}: bdemo status, bdemo logs {' '.join(services)}",
     )
+
+
+#: Steps whose names are no places.
+_PLACES = {PUBLISHED: "MQTT", SEEN: "MQTT", ACKNOWLEDGED: "its acknowledgement"}
 
 
 class _Run:
@@ -186,8 +188,8 @@ class _Run:
             try:
                 answer = await gateway.get(f"/{table}", params=asked)
                 rows = answer.json() if answer.status_code == 200 else None
-            except (httpx.HTTPError, json.JSONDecodeError) as problem:
-                self._path.trouble(ROUTES[table], f"the gateway does not answer: {type(problem).__name__}")
+            except (httpx.HTTPError, json.JSONDecodeError):
+                self._path.trouble(ROUTES[table], "the gateway does not answer")
                 continue
             if rows is None:
                 self._path.trouble(ROUTES[table], f"the gateway answers {answer.status_code}")
@@ -264,22 +266,17 @@ async def _newest(connection: Any, sensor: int) -> read.Row | None:
     return await read.latest(connection, "temperature", sensor)
 
 
-async def _next(mqtt: Connection, log: KafkaLog, sensor: int, timeout_s: float) -> tuple[Mark, Mapping[Partition, int]]:
-    """The sensor's next message, and ends of the topics from before it. Raises TimedOut, ServiceFailed."""
-    ends = await log.ends()
+async def _next(mqtt: Connection, sensor: int, timeout_s: float) -> Mark:
+    """The sensor's next message. Raises TimedOut, ServiceFailed."""
     try:
         async with asyncio.timeout(timeout_s):
-            while True:
-                before, ends = ends, await log.ends()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(ENDS_S):
-                        topic, payload, when = await mqtt.message()
-                        return Mark.of(sensor, topic, payload, when), before
+            topic, payload, when = await mqtt.message()
     except TimeoutError:
         raise TimedOut(
             f"sensor {sensor} published nothing within {timeout_s:g} s",
             hint="give it a longer --timeout, or leave --next out to publish a reading for it",
         ) from None
+    return Mark.of(sensor, topic, payload, when)
 
 
 def _payload(value: float | None, newest: read.Row | None, tolerance_s: float) -> bytes:

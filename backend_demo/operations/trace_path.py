@@ -96,9 +96,10 @@ class Trace:
     value: float | None
     mqtt_topic: str
     outcome: Outcome
+    way: tuple[Step, ...]
+    """All places to which it comes; where it was refused, those that lead to `dead-letter`."""
     hops: tuple[Hop, ...]
-    missing: tuple[Step, ...]
-    """Where it is still to come."""
+    """Those that it has reached, in the same order."""
     refusal: Refusal | None
     troubles: dict[str, str]
     """What is wrong at a place, as far as that was noticed, by the step's name."""
@@ -107,6 +108,12 @@ class Trace:
     def total_ms(self) -> float:
         """From the first hop to the last."""
         return max(hop.since_start_ms for hop in self.hops)
+
+    @property
+    def missing(self) -> tuple[Step, ...]:
+        """Where it is still to come."""
+        reached = {hop.name for hop in self.hops}
+        return tuple(step for step in self.way if step.name not in reached)
 
     @property
     def stands_before(self) -> tuple[Step, ...]:
@@ -185,27 +192,27 @@ class Path:
     @property
     def over(self) -> bool:
         """It has come everywhere, or as far as it ever will."""
-        return not self._missing()
+        return all(step.name in self._found for step in self._way())
 
     @property
     def repeated(self) -> bool:
         """Only its record of `aggregated-data` is missing: there is none of a reading that was there before."""
-        return not self._published and [step.name for step in self._missing()] == [AGGREGATED_DATA]
+        missing = [step.name for step in self._way() if step.name not in self._found]
+        return not self._published and missing == [AGGREGATED_DATA]
 
     def trace(self) -> Trace:
         """How far it has come by now."""
         reading = self._mark.reading
-        missing = self._missing()
         return Trace(
             self._mark.sensor,
             reading.timestamp if reading else None,
             reading.value if reading else None,
             self._mark.topic,
             self._outcome(),
+            self._way(),
             self._hops(),
-            missing,
             self._refusal,
-            {step.name: self._troubles[step.name] for step in missing if step.name in self._troubles},
+            dict(self._troubles),
         )
 
     # -- what belongs to the reading
@@ -234,12 +241,12 @@ class Path:
 
     # -- where it has come to
 
-    def _missing(self) -> tuple[Step, ...]:
-        wanted = self._steps
-        if self._refusal is not None:
-            before = self._before(self._refused_after)
-            wanted = tuple(step for step in wanted if step.name in before or step.name == ACKNOWLEDGED)
-        return tuple(step for step in wanted if step.name not in self._found)
+    def _way(self) -> tuple[Step, ...]:
+        if self._refusal is None:
+            return self._steps
+        before = self._before(self._refused_after)
+        way = [step for step in self._steps if step.name in before or step.name == ACKNOWLEDGED]
+        return (*way, Step(DEAD_LETTER, self._refusal.stage, self._refused_after))
 
     def _before(self, name: str | None) -> set[str]:
         """A step with all that lead to it."""
@@ -251,35 +258,24 @@ class Path:
         return names
 
     def _hops(self) -> tuple[Hop, ...]:
-        """What was found, in the order of the way."""
         start = self._mark.when
+        if not self._published and SENSOR_DATA in self._found:  # the bridge may have seen it before us
+            start = min(start, self._found[SENSOR_DATA][0])
+        after = {step.name: step.after for step in self._steps}
         known: dict[str, float] = {}
         """Times that never run backwards from a step to the next."""
         hops = []
-        way = self._steps
-        if self._refusal is not None:
-            way = (*way, Step(DEAD_LETTER, self._refusal.stage, self._refused_after))
-        after = {step.name: step.after for step in way}
-        for step in way:
+        for step in self._way():
             if step.name not in self._found:
                 continue
             when, place = self._found[step.name]
             before = step.after
-            while before is not None and before not in known:
+            while before is not None and before not in known:  # what was found later is not there yet
                 before = after[before]
             previous = start if before is None else known[before]
-            known[step.name] = max(when, previous)
-            hops.append(
-                Hop(
-                    step.name,
-                    step.service,
-                    step.after,
-                    when,
-                    _ms(known[step.name] - previous),
-                    _ms(known[step.name] - start),
-                    place,
-                )
-            )
+            moment = known[step.name] = max(when, previous) if step.after else start
+            since = (_ms(moment - previous), _ms(moment - start))
+            hops.append(Hop(step.name, step.service, step.after, when, *since, place))
         return tuple(hops)
 
     def _outcome(self) -> Outcome:
