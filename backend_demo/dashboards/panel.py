@@ -57,7 +57,6 @@ class Panel:
     """In columns; 0: an equal share of what its row has left."""
     thresholds: Thresholds = ()
     stacked: bool = False
-    maximum: float | None = None
     decimals: int | None = None
     when_empty: str = ""
     """What is shown where there is no value."""
@@ -65,8 +64,6 @@ class Panel:
     """The uid of the dashboard that shows more."""
     states: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Text and colour of values that stand for something."""
-    hidden: tuple[str, ...] = ()
-    """Columns of a table that say nothing."""
 
     def wide(self, width: int) -> Panel:
         return replace(self, width=width)

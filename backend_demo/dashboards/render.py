@@ -121,8 +121,6 @@ def _panel(panel: Panel) -> AnyPanel:
             value: models.ValueMappingResult(text=text, color=color) for value, (text, color) in panel.states.items()
         }
         built.mappings([models.ValueMap(options=texts)])
-    if panel.maximum is not None:
-        built.max(panel.maximum)
     if panel.decimals is not None:
         built.decimals(panel.decimals)
     if panel.when_empty:
@@ -215,6 +213,7 @@ def _heatmap(panel: Panel) -> heatmap.Panel:
         .y_axis(heatmap.YAxisConfig().unit(panel.unit))
         .cell_values(heatmap.CellValues().unit("ops"))
         .cell_gap(1)
+        .scale_distribution(common.ScaleDistributionConfig().type(options.ScaleDistribution.LINEAR))
         .mode(options.TooltipDisplayMode.SINGLE)
         .show_y_histogram()
         .hide_legend()
@@ -236,10 +235,11 @@ def _states(panel: Panel) -> statetimeline.Panel:
 
 
 def _table(panel: Panel) -> table.Panel:
-    excluded = dict.fromkeys(("Time", "Value", "__name__", *panel.hidden), True)
+    excluded = {"Time": True, "Value": True}
     return (
         table.Panel()
         .show_header(True)
+        .filterable(True)
         .cell_height(options.TableCellHeight.SM)
         .with_transformation(models.DataTransformerConfig(id_val="organize", options={"excludeByName": excluded}))
     )
