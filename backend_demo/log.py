@@ -62,6 +62,8 @@ def set_up(level: str, *, form: Form | Literal["auto"] = "auto", service: str = 
     for name in RATE_LIMITED:
         # their debug calls cost 16 % of the CPU at 1,000 readings/s, and an outage logs 25,000 lines a worker
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    # it warns of a commit that takes longer than the time between two, as happens on a busy machine: nothing is wrong
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     _catch_uncaught()
     return chosen
@@ -154,17 +156,19 @@ def _catch_uncaught() -> None:
 
 
 class RateLimit(logging.Filter):
-    """Lets one record a library logger and line of code through in `RATE_LIMIT_S`."""
+    """Lets one record a library logger and line of code through in `RATE_LIMIT_S`, and its warnings only."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith(RATE_LIMITED):
+        # Faust logs what becomes of a service under the name of its class's module, which may be one of ours
+        in_our_name = record.name.startswith(__package__) and not hasattr(record, "_logger")
+        if not (in_our_name or record.name.startswith(RATE_LIMITED)):
             return True
         place = (record.pathname, record.lineno)
-        if record.created < self._next.get(place, 0.0):
+        if record.levelno < logging.WARNING or record.created < self._next.get(place, 0.0):
             return False
         self._next[place] = record.created + RATE_LIMIT_S
         return True

@@ -44,8 +44,11 @@ def newest(files: Mapping[str, Path], count: int, wanted: LogFilter = ALL_LINES)
 
 
 def follow(files: Mapping[str, Path], wanted: LogFilter = ALL_LINES) -> Iterator[LogLine]:
-    """What is written from now on, for ever."""
-    followers = [Follower(service, path) for service, path in files.items()]
+    """What is written from now on, from this call, for ever."""
+    return _coming([Follower(service, path) for service, path in files.items()], wanted)
+
+
+def _coming(followers: list[Follower], wanted: LogFilter) -> Iterator[LogLine]:
     while True:
         lines = [line for follower in followers for line in follower.read()]
         yield from sorted(filter(wanted, lines), key=lambda line: line.time)

@@ -108,6 +108,16 @@ def test_of_a_library_in_an_outage_one_line_in_ten_seconds_is_enough() -> None:
     assert len(stderr(program)) == 1
 
 
+def test_faust_is_told_from_us_although_it_logs_in_our_name() -> None:
+    program = """
+        theirs = logging.getLogger("backend_demo.faust_batch.transport")
+        theirs.info("[^-Consumer]: Starting...")
+        for _ in range(2): theirs.warning("late")
+        structlog.get_logger("backend_demo.faust_batch.transport").info("producer closed hard")
+    """
+    assert [event["event"] for event in events(program)] == ["late", "producer closed hard"]
+
+
 def test_short_lines_have_no_colours_where_there_is_no_terminal() -> None:
     (line,) = stderr("found.info('ready', partitions=8)", form="short")
     assert line[13:] == " info    ready partitions=8"
