@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 SCHEMA = "bdemo.trace/1"
 
-#: Width of everything but the bars, and the bars' own bounds.
-COLUMNS, BAR_LEAST, BAR_MOST = 64, 10, 60
+HEADER = ("hop", "by", "where", "+ms", "ms")
+GAP = 2
+#: Bars shorter than the least tell nothing; longer than the most, they lead too far from their line.
+BAR_LEAST, BAR_MOST = 10, 60
 PAYLOAD_MAX = 120
 
 #: Side branches of the way: they begin where the line above them stands.
@@ -55,25 +57,35 @@ def picture(*, shown: bool) -> Iterator[Callable[[Trace], None]]:
 
 def table(trace: Trace, console: Console) -> Group:
     """The message, then a line a hop: where, by whom, when, and a bar from the hop before to this one."""
-    width = max(BAR_LEAST, min(BAR_MOST, console.width - COLUMNS))
+    rows = [HEADER, *_rows(trace)]
+    used = sum(max(map(len, column)) + GAP for column in zip(*rows, strict=True))
+    width = min(BAR_MOST, console.width - used)
     line = "━" if (console.encoding or "").startswith("utf") else "-"
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("hop", "by", "where", "+ms>", "ms>", ""):
-        grid.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left", no_wrap=True)
+    hops = {hop.name: hop for hop in trace.hops}
+    grid = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=False)
+    for name in HEADER:
+        grid.add_column(justify="right" if name.endswith("ms") else "left", no_wrap=True)
+    grid.add_row(*HEADER, style="dim")
+    for step, row in zip(trace.way, rows[1:], strict=True):
+        hop = hops.get(step.name)
+        drawn = [] if hop is None or width < BAR_LEAST else [bar(hop, trace.total_ms, width, line)]
+        colour = "red" if step.name == DEAD_LETTER else "green"
+        grid.add_row(*row, *(Text(text, colour) for text in drawn), style="" if hop else "dim")
+    payload = readable((trace.hops[0].place.value or "").encode())
+    cut = f"{payload[:PAYLOAD_MAX]}..." if len(payload) > PAYLOAD_MAX else payload
+    heading = Text.assemble((trace.mqtt_topic, "bold"), "  ", cut, "\n", no_wrap=True, overflow="ellipsis")
+    return Group(heading, grid)
+
+
+def _rows(trace: Trace) -> Iterator[tuple[str, ...]]:
     hops = {hop.name: hop for hop in trace.hops}
     for step in trace.way:
         name = f"  {step.name}" if step.name in BRANCHES else step.name
-        hop = hops.get(step.name)
-        if hop is None:
-            grid.add_row(name, step.service, "-", style="dim")
-            continue
-        added, since = (f"{number:,.1f}" for number in (hop.since_previous_ms, hop.since_start_ms))
-        bar = Text(_bar(hop, trace.total_ms, width, line), "red" if hop.name == DEAD_LETTER else "green")
-        grid.add_row(name, hop.service, _where(hop), added, since, bar)
-    payload = readable((trace.hops[0].place.value or "").encode())
-    cut = f"{payload[:PAYLOAD_MAX]}..." if len(payload) > PAYLOAD_MAX else payload
-    heading = Text.assemble((trace.mqtt_topic, "bold"), "  ", cut, "\n")
-    return Group(heading, grid)
+        if hop := hops.get(step.name):
+            times = (f"{number:,.1f}" for number in (hop.since_previous_ms, hop.since_start_ms))
+            yield name, step.service, _where(hop), *times
+        else:
+            yield name, step.service, "-", "", ""
 
 
 def _where(hop: Hop) -> str:
@@ -83,7 +95,8 @@ def _where(hop: Hop) -> str:
     return place.value or "" if place.topic is None else ""
 
 
-def _bar(hop: Hop, total_ms: float, width: int, line: str) -> str:
+def bar(hop: Hop, total_ms: float, width: int, line: str) -> str:
+    """A line from when the reading left the hop before to when it was at this one."""
     if hop.after is None:
         return ""
     scale = width / total_ms if total_ms else 0.0
