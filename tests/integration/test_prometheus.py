@@ -1,0 +1,199 @@
+"""A real Prometheus on the real stack under load: what it scrapes, what the rules make of it, what the tables say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+import yaml
+
+from backend_demo.settings import Settings
+from backend_demo.stack.base import Stack
+from backend_demo.stack.compose_project import files
+from backend_demo.stack.servers import prometheus
+from tests.integration.conftest import Shell
+from tests.integration.prometheus import SCRAPED_S, Prometheus
+from tests.integration.sensors import eventually
+
+pytestmark = pytest.mark.skipif(not prometheus.installed(), reason="Prometheus is not installed")
+
+GROUPS: list[dict[str, Any]] = yaml.safe_load((files() / "prometheus" / "rules.yml").read_text())["groups"]
+RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
+
+#: The slowest group of rules is evaluated every 30 s.
+EVALUATED_S = 45
+
+TARGETS = {
+    ("bridge", "bridge", "bridge:7001"),
+    ("collection", "collection", "collection:7002"),
+    ("processing", "processing", "processing:7003"),
+    ("aggregation", "aggregation", "aggregation:7004"),
+    ("load", "loader", "load:7005"),
+    ("api-gateway", "gateway", "api-gateway:7006"),
+}
+
+#: The panels of the original's dashboard, to the letter.
+ORIGINAL = [
+    *(
+        f'increase(sensor_values_{what}_total{{instance="{instance}"}}[60s])'
+        for instance, done in (
+            ("collection:7002", "collected"),
+            ("processing:7003", "processed"),
+            ("aggregation:7004", "aggregated"),
+        )
+        for what in ("received", done, "sent")
+    ),
+    'increase(sensor_values_loaded_total{instance="load:7005"}[60s])',
+    'increase(aggregated_values_loaded_total{instance="load:7005"}[60s])',
+    'sensor_value_latency_bucket{instance="load:7005"}',
+    'aggregated_value_latency_bucket{instance="load:7005"}',
+    'sensor_values_requests_total{instance="api-gateway:7006"}',
+    'aggregated_values_requests_total{instance="api-gateway:7006"}',
+    'latest_value_requests_total{instance="api-gateway:7006"}',
+    'latest_value_requests_age_seconds_bucket{instance="api-gateway:7006"}',
+]
+
+
+@pytest.fixture(scope="module")
+def api(running: tuple[Settings, Stack]) -> Prometheus:
+    settings, stack = running
+    stack.up((), lambda status: None)
+    return Prometheus(settings)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of the load, by three accounts."""
+
+    simulated: dict[str, Any]
+    """What the simulator says."""
+    rows: int
+    """What was added to the table of readings."""
+    counted: dict[str, float]
+    """By how much the counters have gone up."""
+
+
+COUNTED = {
+    "messages": 'sum(bdemo_records_total{service="bridge"})',
+    "refused": "sum(bdemo_dead_letters_total)",
+    "rows": 'sum(sensor_values_loaded_total{service="loader"})',
+    "timed": 'sum(bdemo_end_to_end_seconds_count{table="temperature"})',
+}
+
+
+@pytest.fixture(scope="module")
+def load(running: tuple[Settings, Stack], api: Prometheus) -> Load:
+    """100 messages/s for a quarter of a minute, one in twenty to be refused; then the gateway is asked."""
+    settings, _ = running
+    eventually(lambda: api.targets() == dict.fromkeys(TARGETS, "up"), "all targets are up", SCRAPED_S)
+    time.sleep(SCRAPED_S / 2)  # what the tests before have moved is scraped as well
+    before, rows = counts(api), rows_in(settings)
+    bdemo = Shell(settings.state_dir)
+    words = ("--sensors", "10", "--rate", "10", "--duration", "15s", "--corrupt", "0.05", "-o", "json")
+    simulated = json.loads(bdemo("simulate", *words).stdout)
+    everything = "sensor_num=1&timestamp_start=0&timestamp_end=9999999999"
+    for path in ("temperature_latest?sensor_num=1", f"temperature?{everything}", f"average?{everything}"):
+        with urllib.request.urlopen(f"{settings.gateway_url}/{path}", timeout=10) as answer:
+            assert answer.status == 200
+
+    def done() -> Load | None:
+        counted = {name: value - before[name] for name, value in counts(api).items()}
+        added = rows_in(settings) - rows
+        through = counted["rows"] == added > 0 and counted["messages"] == simulated["messages"]
+        return Load(simulated, added, counted) if through else None
+
+    found: Load = eventually(done, "all of it is in the tables, and scraped", 3 * SCRAPED_S)
+    return found
+
+
+def counts(api: Prometheus) -> dict[str, float]:
+    return {name: api.value(expression) for name, expression in COUNTED.items()}
+
+
+def rows_in(settings: Settings) -> int:
+    async def ask() -> int:
+        connection = await asyncpg.connect(settings.postgres_dsn)
+        try:
+            return int(await connection.fetchval("select count(*) from temperature"))
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def test_counters_agree_with_the_sensors_and_the_tables(load: Load) -> None:
+    simulated = load.simulated
+    assert load.counted["messages"] == simulated["messages"] == simulated["sent"]
+    assert load.counted["refused"] == simulated["corrupted"] > 0
+    assert load.counted["rows"] == load.rows == simulated["sent"] - simulated["corrupted"]
+    assert load.counted["timed"] == load.rows
+
+
+@pytest.mark.usefixtures("load")
+def test_every_rule_is_evaluated_and_records_something(api: Prometheus) -> None:
+    def evaluated() -> bool:
+        found = [rule for group in api.get("rules")["groups"] for rule in group["rules"]]
+        assert [rule["name"] for rule in found if rule["health"] == "err"] == []
+        return len(found) == len(RULES) and all(rule["health"] == "ok" for rule in found)
+
+    eventually(evaluated, "all rules are evaluated", EVALUATED_S)
+    empty = [rule["record"] for rule in RULES if "record" in rule and not api.query(rule["record"])]
+    assert empty == []
+    for rule in RULES:
+        api.query(rule["expr"])  # raises when Prometheus refuses it
+
+
+def test_recorded_rates_and_quantiles_agree_with_the_counters(api: Prometheus, load: Load) -> None:
+    """`rate` extrapolates to the ends of its window, by a scrape at most."""
+    rows = 60 * api.value("stack:sensor_values_loaded:rate1m")
+    assert load.rows * 0.9 <= rows <= load.rows * 1.5 or rows >= load.rows, "those of the minute, and of tests before"
+    raw = {
+        labels["service"]: value
+        for labels, value in api.query("sum by (service) (increase(bdemo_records_total[1m])) / 60")
+    }
+    recorded = {labels["service"]: value for labels, value in api.query("service:bdemo_records:rate1m")}
+    assert set(recorded) == {"bridge", "collection", "processing", "aggregation", "loader"}
+    assert recorded == pytest.approx(raw, rel=0.25)
+    quantiles = {
+        (labels["table"], labels["quantile"]): value
+        for labels, value in api.query("table_quantile:bdemo_end_to_end_seconds:rate1m")
+    }
+    for table in ("temperature", "average"):
+        p50, p95, p99 = (quantiles[table, quantile] for quantile in ("0.5", "0.95", "0.99"))
+        assert 0 < p50 <= p95 <= p99 <= 60
+    assert api.value("sum(service:bdemo_lag_records:sum)") == 0
+    assert api.value("max(service:bdemo_lag_seconds:max)") == 0
+
+
+@pytest.mark.usefixtures("load")
+@pytest.mark.parametrize("expression", ORIGINAL)
+def test_a_panel_of_the_original_shows_something(api: Prometheus, expression: str) -> None:
+    found = api.query(expression)
+    assert found
+    assert max(value for _, value in found) > 0
+
+
+def test_copies_are_scraped_as_they_come_and_go(api: Prometheus, stack: Stack) -> None:
+    copy = ("processing", "processing", "processing-2:7103")
+    try:
+        stack.scale({"processing": 2}, lambda status: None)
+        eventually(lambda: api.targets() == dict.fromkeys({*TARGETS, copy}, "up"), "the copy is up", SCRAPED_S)
+    finally:
+        stack.scale({"processing": 1}, lambda status: None)
+    eventually(lambda: api.targets().keys() == TARGETS, "the copy is gone", SCRAPED_S)
+
+
+def test_a_service_that_is_stopped_is_down_and_not_forgotten(api: Prometheus, stack: Stack) -> None:
+    stack.stop("gateway")
+    try:
+        down = {("api-gateway", "gateway", "api-gateway:7006"): "down"}
+        eventually(lambda: api.targets() == {**dict.fromkeys(TARGETS, "up"), **down}, "it is down", SCRAPED_S)
+        assert api.value('up{service="gateway"}') == 0
+    finally:
+        stack.start("gateway")
