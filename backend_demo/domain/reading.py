@@ -170,7 +170,7 @@ def _decode_unusual(sensor: int, raw: bytes, now: float, future_tolerance_s: flo
     value = _number(payload.value)
     if value is None:
         return Rejected("value", f"not a finite number: {_quoted(payload.value)}", raw)
-    timestamp = _time(payload.timestamp)
+    timestamp = epoch_seconds(payload.timestamp)
     if timestamp is None or timestamp < 0:
         return Rejected("time", f"no epoch seconds and no RFC 3339 time: {_quoted(payload.timestamp)}", raw)
     if timestamp > now + future_tolerance_s:
@@ -206,7 +206,8 @@ def _number(given: float | str) -> float | None:
     return given + 0.0 if isfinite(given) else None  # + 0.0: -0.0 and 0.0 are one value
 
 
-def _time(given: float | str) -> float | None:
+def epoch_seconds(given: float | str) -> float | None:
+    """The time that a number, a numeric string or an RFC 3339 string tells; None when it tells none."""
     if isinstance(given, str) and _RFC3339.fullmatch(given):
         try:
             return datetime.fromisoformat(given.upper()).timestamp()

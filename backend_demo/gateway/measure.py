@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend_demo import metrics
-from backend_demo.storage import read
 
 
 class Measured:
@@ -37,8 +37,8 @@ class Measured:
             metrics.request_seconds.labels(route, str(status)).observe(time.monotonic() - begin)
 
 
-def observe_age(route: str, rows: Sequence[read.Row]) -> None:
-    """Notes how old the newest of these rows is; they are of any order."""
+def observe_age(route: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Notes how old the newest of these rows is, whose second column is their time; they are of any order."""
     if rows:
         age = max(0.0, time.time() - max(row[1] for row in rows))
         metrics.requested_age.labels(route).observe(age)

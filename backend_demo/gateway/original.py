@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import AsyncGenerator, Sequence
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from backend_demo import metrics
 from backend_demo.gateway import problems
+from backend_demo.gateway.formats import Form
 from backend_demo.gateway.measure import observe_age
 from backend_demo.gateway.parameters import RangeParameters, SensorParameters, each_once
-from backend_demo.gateway.streaming import RangeResponse
+from backend_demo.gateway.streaming import RowsResponse
 from backend_demo.storage import read
 from backend_demo.storage.pool import Database
 
@@ -51,6 +52,9 @@ def encode(rows: Sequence[read.Row]) -> str:
     )
 
 
+FORM = Form("application/json", encode, head="[", between=",", tail="]")
+
+
 @router.get("/temperature", response_model=list[StringRow], summary="Readings of one sensor, newest first")
 async def temperature(request: Request, wanted: Annotated[RangeParameters, Query()]) -> Response:
     """All readings of the sensor from `timestamp_start` to `timestamp_end`, both included; none for an unknown one."""
@@ -66,14 +70,10 @@ async def average(request: Request, wanted: Annotated[RangeParameters, Query()])
 
 
 def _range(request: Request, series: read.Series, wanted: RangeParameters) -> Response:
-    return RangeResponse(
-        request.app.state.database,
-        series,
-        wanted.sensor_num,
-        wanted.timestamp_start,
-        wanted.timestamp_end,
-        encode,
-    )
+    def blocks(connection: Any) -> AsyncGenerator[list[read.Row], None]:
+        return read.blocks(connection, series, wanted.sensor_num, wanted.timestamp_start, wanted.timestamp_end)
+
+    return RowsResponse(request.app.state.database, blocks, FORM, route=f"/{series}", newest_first=True)
 
 
 @router.get("/temperature_latest", response_model=list[StringRow], summary="The newest reading of one sensor")

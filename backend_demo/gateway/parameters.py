@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
+from backend_demo.domain.reading import epoch_seconds
 from backend_demo.domain.topics import SENSOR_MAX
+from backend_demo.gateway import cursor, formats
+from backend_demo.storage.pages import Selection
+from backend_demo.storage.read import Series
+
+#: Rows of a page.
+PAGE, PAGE_MAX = 1000, 10_000
+
+#: The last second of the year 9999: a range without an end.
+FOREVER = 253_402_300_799.0
 
 # ASCII only: pydantic, like int() and float(), takes "1_000", " 25 " and "1.0" for a whole number
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -29,7 +40,16 @@ def _number(given: Any) -> Any:
     return given
 
 
+def _time(given: Any) -> Any:
+    if isinstance(given, str):
+        given = epoch_seconds(given)
+        if given is None:
+            raise ValueError("no epoch seconds and no RFC 3339 time, such as 2026-11-24T10:00:00Z")
+    return given
+
+
 SensorNumber = Annotated[int, Field(ge=0, le=SENSOR_MAX, description="Sensor number."), BeforeValidator(_integer)]
+Time = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_time)]
 Timestamp = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
 
 
@@ -66,6 +86,63 @@ class LatestParameters(Parameters):
     sensor: Annotated[
         list[SensorNumber], Field(max_length=1000, description="Sensor number, several times for several; none: all.")
     ] = []
+
+
+def _limit(given: Any) -> Any:
+    if given is None or given == "all":
+        return given
+    if isinstance(given, str) and _INTEGER.fullmatch(given):
+        given = int(given)
+    if not isinstance(given, int) or not 1 <= given <= PAGE_MAX:
+        raise ValueError(f"not a number from 1 to {PAGE_MAX}, nor all")
+    return given
+
+
+class HistoryParameters(Parameters):
+    """Rows of several sensors, as pages or all of them."""
+
+    sensor: Annotated[
+        list[SensorNumber], Field(max_length=1000, description="Sensor number, several times for several; none: all.")
+    ] = []
+    start: Annotated[
+        Time, Field(alias="from", description="First time, included: RFC 3339 or epoch seconds. Default: the oldest.")
+    ] = 0.0
+    end: Annotated[
+        Time, Field(alias="to", description="Last time, included: RFC 3339 or epoch seconds. Default: the newest.")
+    ] = FOREVER
+    order: Annotated[
+        Literal["asc", "desc"], Field(description="By sensor, then by time; `desc`: the other way round.")
+    ] = "asc"
+    limit: Annotated[
+        int | Literal["all"] | None,
+        BeforeValidator(_limit),
+        Field(description=f"Rows of a page; `all`: every row, streamed. Default: {PAGE} as JSON, else `all`."),
+    ] = None
+    cursor: Annotated[str | None, Field(max_length=200, description="`next` of the page before.")] = None
+    format: Annotated[formats.Name | None, Field(description="Form of the answer; default: what `Accept` prefers.")] = (
+        None
+    )
+
+    @field_validator("end")
+    @classmethod
+    def _in_order(cls, end: float, info: ValidationInfo) -> float:
+        start = info.data.get("start")
+        if start is not None and start > end:
+            raise ValueError("is before from")
+        return end
+
+    def selection(self, series: Series) -> Selection:
+        """The rows that are asked for. Raises RequestValidationError when the cursor is of another query."""
+        sensors = tuple(sorted(set(self.sensor)))
+        wanted = Selection(series, sensors, self.start, self.end, self.order == "desc")
+        if self.cursor is None:
+            return wanted
+        try:
+            return replace(wanted, after=cursor.read(self.cursor, wanted))
+        except ValueError as problem:
+            raise RequestValidationError(
+                [{"type": "cursor", "loc": ("query", "cursor"), "msg": str(problem)}]
+            ) from problem
 
 
 async def each_once(request: Request) -> None:

@@ -1,10 +1,10 @@
-"""A range of rows as one JSON array, sent while it is read: a million rows take the memory of one block."""
+"""Rows that are sent while they are read: a million of them take the memory of one block."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -12,8 +12,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from backend_demo import metrics
+from backend_demo.gateway.formats import Form
 from backend_demo.gateway.measure import observe_age
-from backend_demo.storage import read
 from backend_demo.storage.pool import Database, DatabaseUnavailable
 
 #: A client that takes no byte for so long is given up: it holds a connection to the database.
@@ -22,30 +22,29 @@ SEND_TIMEOUT_S = 30.0
 log = structlog.get_logger()
 
 
+Read = Callable[[Any], AsyncGenerator[Sequence[Any], None]]
+"""Reads blocks of rows on a connection."""
+
+
 class ClientStalled(Exception):
     """The client has stopped reading."""
 
 
-class RangeResponse(StreamingResponse):
+class RowsResponse(StreamingResponse):
     """Reads and sends block by block, until the client leaves: then the query is cancelled and rolled back.
 
     An error before the first block is an answer of its own (503). After it, the answer is cut off without its end,
     which HTTP clients report: never a shorter array that looks whole.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        series: read.Series,
-        sensor: int,
-        start: float,
-        end: float,
-        encode: Callable[[Sequence[read.Row]], str],
-    ) -> None:
-        super().__init__((), media_type="application/json")
+    def __init__(self, database: Database, read: Read, form: Form, *, route: str, newest_first: bool = False) -> None:
+        """`route`: for the metrics and the log. `newest_first`: the first row tells how old the answer is."""
+        super().__init__((), media_type=form.media_type)
         self._database = database
-        self._range = (series, sensor, start, end)
-        self._encode = encode
+        self._read = read
+        self._form = form
+        self._route = route
+        self._newest_first = newest_first
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,22 +79,24 @@ class RangeResponse(StreamingResponse):
         return None
 
     async def _read_and_send(self, send: Send) -> None:
+        form = self._form
         async with (
             self._database.range_connection() as connection,
-            contextlib.aclosing(read.blocks(connection, *self._range)) as blocks,
+            contextlib.aclosing(self._read(connection)) as blocks,
         ):
-            rows: list[read.Row] = await anext(blocks, [])
-            observe_age("/" + self._range[0], rows[:1])
+            rows: Sequence[Any] = await anext(blocks, [])
+            if self._newest_first:
+                observe_age(self._route, rows[:1])
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             self._started = True
-            text = "[" + self._encode(rows)
+            text = form.head + form.encode(rows)
             async for rows in blocks:
                 await _send(send, text)
-                text = "," + self._encode(rows)
-        await _send(send, text + "]", more=False)
+                text = form.between + form.encode(rows)
+        await _send(send, text + form.tail, more=False)
 
     def _cut_off(self, reason: str) -> None:
-        log.warning("range cut off", series=self._range[0], reason=reason)
+        log.warning("rows cut off", route=self._route, reason=reason)
 
 
 async def _cancel_when_gone(receive: Receive, sending: asyncio.Task[Any]) -> None:

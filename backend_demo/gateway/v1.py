@@ -60,6 +60,11 @@ async def latest(request: Request, wanted: Annotated[LatestParameters, Query()])
     unknown = sorted(set(wanted.sensor) - {sensor for _, _, sensor, _ in rows})
     if not unknown:
         return _answer(rows, truncated=False)
+    return await unknown_sensor(database, unknown)
+
+
+async def unknown_sensor(database: Database, unknown: Sequence[int]) -> Response:
+    """The answer for sensors without readings; it names the nearest ones that have."""
     every = await database.read(lambda connection: read.latest_of_all(connection, "temperature", SENSORS_MAX))
     return problems.problem(
         404,

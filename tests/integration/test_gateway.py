@@ -5,7 +5,6 @@ import csv
 import http.client
 import io
 import json
-import os
 import re
 import signal
 import socket
@@ -13,70 +12,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.integration.postgres import PostgresServer, free_port
+from tests.integration.gateway import GatewayProcess, until
+from tests.integration.postgres import PostgresServer
 
 START = 1_700_000_000.0
 BIG = 200_000
 ALL_TIME = {"timestamp_start": 0, "timestamp_end": 9e9}
-
-
-def until(true: Callable[[], Any], what: str, timeout_s: float = 20) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.05)
-    return found
-
-
-class GatewayProcess:
-    """`bdemo run gateway --standalone`."""
-
-    def __init__(self, dsn: str, port: int | None = None, stats_port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.stats_port = stats_port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        environment = {
-            **os.environ,
-            "BDEMO_POSTGRES_DSN": dsn,
-            "BDEMO_GATEWAY_PORT": str(self.port),
-            "BDEMO_GATEWAY_STATS_PORT": str(self.stats_port),
-        }
-        command = [sys.executable, "-m", "backend_demo", "run", "gateway", "--standalone"]
-        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        self._client = httpx.Client(base_url=self.url, timeout=30)
-
-    def get(self, path: str, headers: dict[str, str] | None = None, **parameters: Any) -> httpx.Response:
-        return self._client.get(path, params=parameters or None, headers=headers)
-
-    def alive(self) -> bool:
-        assert self.process.poll() is None, self.process.communicate()[1]
-        try:
-            return self.get("/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def ready(self) -> bool:
-        return self.alive() and self.get("/readyz").status_code == 200
-
-    def metric(self, line: str) -> float:
-        text = httpx.get(f"http://127.0.0.1:{self.stats_port}/metrics").text
-        found = re.search(rf"^{re.escape(line)} (\S+)$", text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
-
-    def end(self) -> str:
-        """What it wrote on stderr."""
-        self._client.close()
-        if self.process.poll() is None:
-            self.process.terminate()
-        return self.process.communicate(timeout=15)[1]
 
 
 def stalled_client(gateway: GatewayProcess) -> socket.socket:
@@ -478,15 +426,17 @@ class TestProcess:
     def test_a_taken_port_is_one_line(self, database: PostgresServer, gateway: GatewayProcess) -> None:
         second = GatewayProcess(database.dsn("bdemo_reader"), port=gateway.port)
         assert second.process.wait(20) == 6
-        assert f"error: port {gateway.port} of gateway is taken" in second.end()
+        (line,) = second.end().splitlines()
+        assert json.loads(line)["error"].startswith(f"port {gateway.port} of gateway is taken")
 
     def test_wrong_credentials_are_told_soon(self, database: PostgresServer) -> None:
         dsn = f"postgresql://bdemo_reader:wrong@127.0.0.1:{database.port}/temperature"
         gateway = GatewayProcess(dsn)
         assert gateway.process.wait(20) == 5
         told = gateway.end()
-        assert "error: " in told
-        assert "refuses these credentials" in told
+        last = json.loads(told.splitlines()[-1])
+        assert (last["level"], last["event"]) == ("error", "failed")
+        assert "refuses these credentials" in last["error"]
         assert "wrong" not in told.replace("wrong host", "")
         assert "Traceback" not in told
 
