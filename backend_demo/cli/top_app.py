@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -107,8 +108,11 @@ class Top(App[None]):
             await asyncio.sleep(self._interval_s if len(self._scrapes) > 1 else min(FIRST_S, self._interval_s))
 
     async def _watch_services(self) -> None:
+        parent = os.getppid()
         while True:
             await self._going.wait()
+            if os.getppid() != parent:
+                self.exit()  # nobody looks on: the server of --web was killed
             try:
                 self._seen = await asyncio.to_thread(self._source.services)
             except BdemoError as problem:

@@ -109,12 +109,12 @@ class Readings(ScrollView, can_focus=True):
         chosen = str(self._newest.selection)
         self.border_title = f"sensors {chosen}, °C: {count:,}" if chosen else f"{count:,} sensors, °C"
         self._digits = max((len(str(reading.sensor)) for reading in self._newest.sensors[-1:]), default=1)
-        self.virtual_size = Size(self.size.width, count)
+        self.virtual_size = Size(0, count)
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """One line of what is seen."""
-        width = self.size.width
+        width = self.scrollable_content_region.width
         place = y + self.scroll_offset.y
         if place >= len(self._newest.sensors):
             return self._message(y, width)

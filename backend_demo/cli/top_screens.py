@@ -15,6 +15,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, RichLog, Static
 
 from backend_demo.errors import BdemoError
+from backend_demo.log_event import readable, time_text
 
 if TYPE_CHECKING:
     from backend_demo.cli.top_source import Source
@@ -65,7 +66,8 @@ class Log(Screen[None]):
                 return
             at_end = log.is_vertical_scroll_end
             for line in added(self._shown, lines):
-                log.write(Text.from_ansi(line.text), scroll_end=at_end)
+                for parts in readable(line.text, today=time_text(time.time())[:10]):
+                    log.write(Text.assemble(*parts), scroll_end=at_end)
             if not lines and not self._shown:
                 log.border_subtitle = "empty so far"
             self._shown = lines or self._shown

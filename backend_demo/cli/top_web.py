@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import shlex
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from textual_serve.server import Server
+from textual_serve.app_service import AppService
+from textual_serve.server import Server, to_int
 
 from backend_demo.cli.output import say
 from backend_demo.errors import PortInUse
@@ -19,19 +21,20 @@ from backend_demo.errors import PortInUse
 HOST = "127.0.0.1"
 PORT = 8010
 
-#: How long sessions may take to end.
-SHUTDOWN_S = 2.0
+#: How long a session may take to end before it is killed.
+END_S = 3.0
 
 
 def serve(state_dir: Path, port: int, interval_s: float) -> None:
     """Serves until it is interrupted; each browser tab is a `bdemo top` of its own. Raises PortInUse."""
     words = ["top", "--state-dir", str(state_dir), "--interval", str(interval_s)]
-    command = shlex.join([sys.executable, "-m", "backend_demo", *words])
-    asyncio.run(_serve(Page(command, host=HOST, port=port, title="bdemo top")))
+    # exec: the session's process is not the child of a shell
+    command = "exec " + shlex.join([sys.executable, "-m", "backend_demo", *words])
+    asyncio.run(_serve(Page(command, port)))
 
 
 async def _serve(page: Page) -> None:
-    runner = web.AppRunner(await page.application(), shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(await page.application(), shutdown_timeout=END_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, page.host, page.port).start()
@@ -47,8 +50,29 @@ async def _serve(page: Page) -> None:
         await runner.cleanup()
 
 
+class Session(AppService):
+    """The `bdemo top` of one browser tab."""
+
+    async def stop(self) -> None:
+        """Ends it. Killed when it does not: textual overlooks a quit that comes while it starts."""
+        try:
+            async with asyncio.timeout(END_S):
+                await super().stop()
+        except TimeoutError:
+            pass
+        finally:
+            if self._process is not None and self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+
+
 class Page(Server):
     """textual-serve's server with a page that loads its font from here, for browsers that mean this page only."""
+
+    def __init__(self, command: str, port: int) -> None:
+        super().__init__(command, host=HOST, port=port, title="bdemo top")
+        self._sessions: set[Session] = set()
 
     async def application(self) -> web.Application:
         """The application to be run."""
@@ -71,5 +95,30 @@ class Page(Server):
         text = files("backend_demo.cli").joinpath("top_web.html").read_text()
         return web.Response(text=text.replace("{{ websocket }}", f"ws://{request.host}/ws"), content_type="text/html")
 
+    async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+        """One session, until its tab is closed or it ends."""
+        socket = web.WebSocketResponse(heartbeat=15)
+        width, height = (to_int(request.query.get(name, ""), least) for name, least in (("width", 80), ("height", 24)))
+        await socket.prepare(request)
+        session = Session(
+            self.command,
+            write_bytes=socket.send_bytes,
+            write_str=socket.send_str,
+            close=socket.close,  # type: ignore[arg-type]
+            download_manager=self.download_manager,
+        )
+        self._sessions.add(session)
+        try:
+            await session.start(width, height)
+            await self._process_messages(socket, session)
+        finally:
+            self._sessions.discard(session)
+            await session.stop()
+        return socket
+
     async def on_startup(self, app: web.Application) -> None:
         """Says nothing: `serve` does."""
+
+    async def on_shutdown(self, app: web.Application) -> None:
+        """Ends all sessions."""
+        await asyncio.gather(*(session.stop() for session in self._sessions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -117,7 +118,8 @@ class Fixed:
         self.restarted.append(service)
 
     def logs(self, service: str, lines: int) -> list[LogLine]:
-        return [LogLine(service, NOW, f"2023-11-14T22:13:20.000Z {service} [info] line {n}") for n in range(3)]
+        event = {"time": "2023-11-14T22:13:20.000Z", "level": "warning", "event": "batch refused", "partition": 3}
+        return [LogLine(service, NOW, json.dumps(event)), LogLine(service, NOW, "line of another program")]
 
 
 @pytest.fixture(autouse=True)
@@ -148,12 +150,10 @@ async def settled(pilot: Pilot[Any]) -> None:
     assert isinstance(app, Top)
     await until(lambda: app.view is not None and app.view.interval_s == 2.0 and len(app.view.services) > 8, pilot)
     await until(lambda: bool(app._newest.sensors) or app._source.gateway_away, pilot)  # type: ignore[attr-defined]
+    first = app._newest.sensors
     for look in range(1, 30):
         app._newest.see(
-            [
-                Reading(each.sensor, each.timestamp + look / 1e6, each.value + look * each.sensor % 7)
-                for each in app._newest.sensors
-            ]
+            [Reading(each.sensor, each.timestamp + look / 1e6, 20 + look * each.sensor % 7 / 2) for each in first]
         )
     app.query_one(Readings).show(app.query_one(Readings)._problem)
     await pilot.pause()
