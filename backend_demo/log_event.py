@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -97,18 +98,19 @@ def _summary(event: Event) -> Sequence[Part]:
     keys = {name: value for name, value in event.items() if name not in FIELDS}
     if not str(event.get("logger", "backend_demo")).startswith("backend_demo"):
         keys["logger"] = event["logger"]
-    return [(_printable(first), ""), *((f" {name}={_value(value)}", "cyan") for name, value in keys.items())]
+    return [(_printable(first), ""), *((_printable(f" {name}={_value(keys[name])}"), "cyan") for name in keys)]
 
 
 def _value(value: object) -> str:
     if not isinstance(value, str):
         return _dumps(value)
-    plain = value.isprintable() and value and not re.search(r'[\s"=]', value)
-    return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())
+    return value if value and value.isprintable() and not re.search(r'[\s"=]', value) else _dumps(value)
 
 
 def _dumps(value: object, *, allow_nan: bool = True) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=allow_nan)
+    dumps = partial(json.dumps, value, separators=(",", ":"), default=str, allow_nan=allow_nan)
+    text = dumps(ensure_ascii=False)
+    return text if text.isprintable() else dumps()  # not with line separators of Unicode's, or half a character
 
 
 def _printable(text: str) -> str:

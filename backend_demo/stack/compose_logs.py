@@ -65,12 +65,11 @@ class _Reader:
     """Reads one run of one container, from its start or from a moment on, until it stops."""
 
     def __init__(self, container: Container, since: float, lines: queue.Queue[LogLine]) -> None:
-        at = datetime.fromtimestamp(since, UTC).isoformat()
         self._name = container.name
         self._lines = lines
         self._ended = threading.Event()
         self._process = subprocess.Popen(
-            ["docker", "logs", "--follow", "--timestamps", "--since", at, container.id],
+            ["docker", "logs", "--follow", "--timestamps", "--since", _at(since), container.id],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -94,11 +93,16 @@ class _Reader:
 
 
 def _tail(container: Container, count: int, wanted: LogFilter) -> list[LogLine]:
-    tail = ["--tail", str(count)] if wanted == ALL_LINES else ["--since", str(wanted.since)]
+    tail = ["--tail", str(count)] if wanted == ALL_LINES else ["--since", _at(wanted.since)]
     said = compose_docker.ask("logs", "--timestamps", *tail, container.id, both=True)
     # stdout and stderr come one after the other
     lines = sorted((parsed(container.name, text) for text in said.splitlines()), key=lambda line: line.time)
     return list(filter(wanted, with_levels(lines)))[-count:]
+
+
+def _at(moment: float) -> str:
+    """Epoch seconds as Docker takes them."""
+    return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
 def parsed(name: str, text: str) -> LogLine:

@@ -6,15 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backend_demo import log_event
 
 EVENT = {"time": "2026-11-24T12:00:00.250Z", "level": "warning", "event": "commit failed"}
 
+texts = st.text(st.characters(), max_size=20)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.sampled_from("\u2028\x85\ud800") | st.binary(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.none(), inner, max_size=3),
     max_leaves=8,
 )
@@ -27,7 +28,8 @@ def said(event: dict[str, Any], *, today: str = "2026-11-24") -> list[str]:
 @given(keys=st.dictionaries(st.sampled_from(["a", "b", "c"]), values))
 def test_every_event_is_one_line_of_json(keys: dict[str, Any]) -> None:
     line = log_event.to_json({**EVENT, **keys})
-    assert "\n" not in line
+    assert line.splitlines() == [line]
+    line.encode()
     found = log_event.from_json(line)
     assert found is not None
     assert found.keys() == {*EVENT, *keys}
@@ -95,6 +97,7 @@ def test_a_value_is_quoted_where_it_must_be(value: object, shown: str) -> None:
 
 
 @given(st.text(), st.text())
+@example("\x7f", "\x7f")
 def test_nothing_shown_can_move_the_cursor(event: str, value: str) -> None:
     shown = said({**EVENT, "event": event, "key": value, "exception": value})
     assert all(character.isprintable() or character == "\t" for line in shown for character in line)
