@@ -39,6 +39,9 @@ def trace(
     published; Kafka's records keep whole milliseconds. A table's time is that
     of the commit, a route's that of the first answer with the reading.
 
+    With -o json each hop has name, service, after (the hop that leads there),
+    when (epoch seconds), topic, partition, offset, key and value.
+
     A value that is refused (--value nan, --value 1e9) shows the way to
     dead-letter: exit code 8. Exit code 17: it did not come to its end in time;
     the hint names the service where it stands.

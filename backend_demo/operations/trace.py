@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 
+from backend_demo.domain.reading import UNREADABLE
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PIPELINE, PROCESSED_DATA, SENSOR_DATA, mqtt_topic
 from backend_demo.errors import BdemoError, ServiceFailed, TimedOut, UnknownName, VerificationFailed
 from backend_demo.faust_batch.producer import partition_of
 from backend_demo.operations.kafka_log import KafkaLog, partitions_of
 from backend_demo.operations.tail_merge import Partition
 from backend_demo.operations.tail_mqtt import Broker
+from backend_demo.operations.trace_mark import Mark, payload
 from backend_demo.operations.trace_mqtt import Connection, connected
-from backend_demo.operations.trace_path import ACKNOWLEDGED, PUBLISHED, ROUTES, SEEN, TABLES, Mark, Path, Place, Trace
+from backend_demo.operations.trace_path import ACKNOWLEDGED, PUBLISHED, ROUTES, SEEN, TABLES, Path, Place, Trace
 from backend_demo.settings import Settings
 from backend_demo.storage import read
 from backend_demo.storage.pool import Database, DatabaseUnavailable
 
-#: What a sensor without readings publishes, degrees Celsius.
-FIRST_VALUE = 20.0
 #: A reading that was there before has no record of `aggregated-data`; one that is new has it before its average.
 REPEATED_S = 1.0
 REST_TIMEOUT_S = 5.0
@@ -35,6 +34,15 @@ _ROWS = " union all ".join(
     f"from {table} where sensor_num = $1 and timestamp = $2"
     for table in TABLES
 )
+
+
+class _Row(msgspec.Struct):
+    """What interests in a row of the gateway's answer."""
+
+    value: str
+
+
+_decode_rows = msgspec.json.Decoder(list[_Row]).decode
 
 Report = Callable[[Trace], None]
 Notify = Callable[[str], None]
@@ -75,8 +83,9 @@ async def trace(
             if follow:
                 mark = await _next(mqtt, sensor, timeout_s)
             else:
-                payload = _payload(value, newest, settings.future_tolerance_s)
-                mark = Mark.of(sensor, topics[0], payload, mqtt.publish(topics[0], payload))
+                tolerance_s = settings.future_tolerance_s
+                message = payload(value, newest, now=time.time(), future_tolerance_s=tolerance_s)
+                mark = Mark.of(sensor, topics[0], message, mqtt.publish(topics[0], message))
             run = _Run(Path(mark, published=not follow, rest=rest), mark, report)
             watches = [run.records(log), run.rows(database)]
             watches += [] if follow else [run.acknowledgement(mqtt)]
@@ -187,14 +196,14 @@ class _Run:
         async for _ in _pauses(0.05):
             try:
                 answer = await gateway.get(f"/{table}", params=asked)
-                rows = answer.json() if answer.status_code == 200 else None
-            except (httpx.HTTPError, json.JSONDecodeError):
+                rows = _decode_rows(answer.content) if answer.status_code == 200 else None
+            except (httpx.HTTPError, *UNREADABLE):
                 self._path.trouble(ROUTES[table], "the gateway does not answer")
                 continue
             if rows is None:
                 self._path.trouble(ROUTES[table], f"the gateway answers {answer.status_code}")
             elif rows:
-                self._reach(ROUTES[table], time.time(), Place(rows[0]["value"]))
+                self._reach(ROUTES[table], time.time(), Place(rows[0].value))
                 return
             else:
                 self._path.trouble(ROUTES[table], None)
@@ -258,37 +267,24 @@ async def _warm_up(gateway: httpx.AsyncClient) -> None:
         await gateway.get("/healthz")
 
 
-async def _newest(connection: Any, sensor: int) -> read.Row | None:
+async def _newest(connection: Any, sensor: int) -> tuple[float, float] | None:
+    """Time and value of the sensor's newest reading. Raises ServiceFailed when PostgreSQL keeps no commit times."""
     if await connection.fetchval("show track_commit_timestamp") != "on":
         raise ServiceFailed(
             "PostgreSQL does not record when rows are committed", hint="set track_commit_timestamp=on there"
         )
-    return await read.latest(connection, "temperature", sensor)
+    row = await read.latest(connection, "temperature", sensor)
+    return None if row is None else (row[1], row[3])
 
 
 async def _next(mqtt: Connection, sensor: int, timeout_s: float) -> Mark:
     """The sensor's next message. Raises TimedOut, ServiceFailed."""
     try:
         async with asyncio.timeout(timeout_s):
-            topic, payload, when = await mqtt.message()
+            topic, message, when = await mqtt.message()
     except TimeoutError:
         raise TimedOut(
             f"sensor {sensor} published nothing within {timeout_s:g} s",
             hint="give it a longer --timeout, or leave --next out to publish a reading for it",
         ) from None
-    return Mark.of(sensor, topic, payload, when)
-
-
-def _payload(value: float | None, newest: read.Row | None, tolerance_s: float) -> bytes:
-    """A payload whose time is the sensor's newest, but for one so far ahead of now that it would be refused."""
-    now_us = round(time.time() * 1_000_000)
-    timestamp_us, known = now_us, FIRST_VALUE
-    if newest is not None:
-        _, timestamp, _, known = newest
-        after_us = round(timestamp * 1_000_000) + 1
-        if after_us <= now_us + tolerance_s * 1_000_000:
-            timestamp_us = max(now_us, after_us)
-    given = known if value is None else value
-    # JSON has no NaN; the pipeline takes numbers in strings, and so refuses this one for what it is
-    number: object = given if math.isfinite(given) else str(given)
-    return json.dumps({"value": number, "timestamp": timestamp_us / 1_000_000}).encode()
+    return Mark.of(sensor, topic, message, when)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from backend_demo.domain.dead_letter import read_headers
-from backend_demo.domain.reading import UNREADABLE, Reading, decode_aggregate, decode_payload, decode_reading
+from backend_demo.domain.reading import UNREADABLE, decode_aggregate, decode_reading
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA, SENSOR_DATA, SRC_DATA
 from backend_demo.operations.tail_merge import Record
+from backend_demo.operations.trace_mark import Mark, readings
 
 PUBLISHED, SEEN, ACKNOWLEDGED = "MQTT published", "MQTT seen", "MQTT acknowledged"
 TABLES = {"temperature": "table temperature", "average": "table average"}
@@ -122,23 +122,6 @@ class Trace:
         return tuple(step for step in self.missing if step.after in reached)
 
 
-@dataclass(frozen=True)
-class Mark:
-    """An MQTT message that is followed; of an array of readings, its last one."""
-
-    sensor: int
-    topic: str
-    payload: bytes
-    when: float
-    """Epoch seconds at which it was published or seen."""
-    reading: Reading | None
-
-    @classmethod
-    def of(cls, sensor: int, topic: str, payload: bytes, when: float) -> Mark:
-        """The mark of a sensor's message, whatever is in it."""
-        return cls(sensor, topic, payload, when, next(reversed(_readings(sensor, payload)), None))
-
-
 class Path:
     """Collects what is found of a reading, in whatever order."""
 
@@ -237,7 +220,7 @@ class Path:
         """Whether bytes that were refused are those of the message, or of its reading that is followed."""
         if self._mark.reading is None:
             return raw == self._mark.payload or (raw != b"" and raw in self._mark.payload)
-        return raw == self._mark.payload or _readings(self._mark.sensor, raw) == [self._mark.reading]
+        return raw == self._mark.payload or readings(self._mark.sensor, raw) == [self._mark.reading]
 
     # -- where it has come to
 
@@ -284,12 +267,6 @@ class Path:
         if self._refusal is not None:
             return "refused"
         return "served" if any(step.name in ROUTES.values() for step in self._steps) else "stored"
-
-
-def _readings(sensor: int, payload: bytes) -> list[Reading]:
-    """The readings in an MQTT payload, however far ahead of now."""
-    found = decode_payload(sensor, payload, now=math.inf, future_tolerance_s=0)
-    return [reading for reading in found if isinstance(reading, Reading)]
 
 
 def _text(raw: bytes | None) -> str | None:

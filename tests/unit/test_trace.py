@@ -5,54 +5,54 @@ from __future__ import annotations
 import io
 import json
 import math
-import time
 
 import pytest
 from rich.console import Console
 
 from backend_demo.cli import trace_show
-from backend_demo.domain.reading import Reading, encode
+from backend_demo.domain.reading import Reading, encode, micros, normalized
 from backend_demo.domain.topics import DEAD_LETTER, PIPELINE, PROCESSED_DATA, SENSOR_DATA, SRC_DATA
 from backend_demo.errors import TimedOut, UnknownName, VerificationFailed
 from backend_demo.faust_batch.producer import partition_of
 from backend_demo.operations import trace
-from backend_demo.operations.trace_path import ACKNOWLEDGED, Mark, Path, Place, Trace
+from backend_demo.operations.trace_mark import Mark, payload
+from backend_demo.operations.trace_path import ACKNOWLEDGED, Path, Place, Trace
 from tests.unit.test_trace_path import NOW, PAYLOAD, REACHED, TIMES, TOPIC, dead_letter, follow, mark, way
 
 
 def published(value: float | None, newest: tuple[float, float] | None) -> Reading:
-    """What is published, beside a newest reading with this time and value."""
-    row = None if newest is None else (1, newest[0], 7, newest[1])
-    found = Mark.of(7, TOPIC, trace._payload(value, row, 60.0), 0.0).reading
+    """What is published at NOW, beside a newest reading with this time and value."""
+    message = payload(value, newest, now=NOW, future_tolerance_s=60.0)
+    found = Mark.of(7, TOPIC, message, NOW).reading
     assert found is not None
     return found
 
 
 def test_a_new_sensor_begins_with_20_degrees_now() -> None:
-    before = time.time()
-    found = published(None, None)
-    assert found.value == 20.0
-    assert before - 1e-6 <= found.timestamp <= time.time()
+    assert published(None, None) == Reading(7, NOW, 20.0)
 
 
 def test_a_known_sensor_repeats_its_newest_value() -> None:
-    assert published(None, (5.0, 23.25)).value == 23.25
-    assert published(-3.5, (5.0, 23.25)).value == -3.5
+    assert published(None, (5.0, 23.25)) == Reading(7, NOW, 23.25)
+    assert published(-3.5, (5.0, 23.25)) == Reading(7, NOW, -3.5)
 
 
-def test_its_time_is_the_sensors_newest() -> None:
+@pytest.mark.parametrize("ahead_s", [0.0, 1e-6, 30.0, 59.999])
+def test_its_time_is_the_sensors_newest(ahead_s: float) -> None:
     """Also when that sensor's clock is ahead: else averages would change that others have seen."""
-    ahead = time.time() + 30
-    assert published(None, (ahead, 20.0)).timestamp == pytest.approx(ahead + 1e-6, abs=5e-7)
-    assert published(None, (ahead, 20.0)).timestamp > ahead
-    assert published(None, (time.time() + 3600, 20.0)).timestamp <= time.time()
+    newest = normalized(NOW + ahead_s)
+    assert micros(published(None, (newest, 20.0)).timestamp) == micros(newest) + 1
+
+
+def test_no_time_is_so_far_ahead_that_it_would_be_refused() -> None:
+    assert published(None, (NOW + 3600, 20.0)).timestamp == NOW
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_sent_as_a_word(value: float) -> None:
-    payload = trace._payload(value, None, 60.0)
-    assert json.loads(payload)["value"] == str(value)
-    assert Mark.of(7, TOPIC, payload, 0.0).reading is None
+    message = payload(value, None, now=NOW, future_tolerance_s=60.0)
+    assert json.loads(message)["value"] == str(value)
+    assert Mark.of(7, TOPIC, message, NOW).reading is None
 
 
 def test_it_reads_only_the_partitions_where_the_sensor_is() -> None:

@@ -11,7 +11,8 @@ from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.reading import Aggregate, Reading, encode
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA, SENSOR_DATA, SRC_DATA
 from backend_demo.operations.tail_merge import Record
-from backend_demo.operations.trace_path import ACKNOWLEDGED, PUBLISHED, SEEN, Mark, Path, Place, Trace, steps
+from backend_demo.operations.trace_mark import Mark
+from backend_demo.operations.trace_path import ACKNOWLEDGED, PUBLISHED, SEEN, Path, Place, Trace, steps
 
 NOW = 1_700_000_000.0
 TOPIC = "sensors/7/temperature"
