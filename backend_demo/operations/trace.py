@@ -171,10 +171,11 @@ class _Run:
                 rows = await database.read(
                     lambda connection: connection.fetch(_ROWS, reading.sensor, reading.timestamp)
                 )
+                trouble = None
             except DatabaseUnavailable as problem:
-                for name in TABLES.values():
-                    self._path.trouble(name, problem.message)
-                continue
+                rows, trouble = [], problem.message
+            for name in TABLES.values():
+                self._path.trouble(name, trouble)
             for table, value, committed in rows:
                 # PostgreSQL forgets when old rows were committed
                 when = self._mark.when if committed is None else committed

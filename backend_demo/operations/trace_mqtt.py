@@ -19,10 +19,10 @@ from backend_demo.operations.tail_mqtt import Broker
 
 CONNECT_S = 5.0
 KEEP_ALIVE_S = 15
-_T = TypeVar("_T")
-
 #: How often paho is asked whether a keep-alive is due.
 TEND_S = 0.5
+
+_T = TypeVar("_T")
 
 
 @contextlib.asynccontextmanager
