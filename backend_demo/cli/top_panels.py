@@ -96,7 +96,7 @@ class Readings(ScrollView, can_focus=True):
     def __init__(self, newest: Newest, clock: Callable[[], float]) -> None:
         super().__init__(id="readings")
         self._newest, self._clock = newest, clock
-        self._problem = ""
+        self._problem = "asking the gateway"
         self._now = 0.0
         self._digits = 1
         """Of the largest sensor number."""
