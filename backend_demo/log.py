@@ -29,6 +29,11 @@ Form = Literal["json", "short"]
 RATE_LIMITED = ("aiokafka", "faust", "mode", "asyncio", "paho")
 RATE_LIMIT_S = 10.0
 
+QUIET = {
+    "mode.timers": logging.ERROR,  # warns when a commit takes longer than the time between two: nothing is wrong
+    "alembic.runtime.plugins": logging.WARNING,  # lists them
+}
+
 #: Docker breaks lines that are longer than 16 KiB.
 TRACEBACK_CHARACTERS = 10_000
 
@@ -62,8 +67,8 @@ def set_up(level: str, *, form: Form | Literal["auto"] = "auto", service: str = 
     for name in RATE_LIMITED:
         # their debug calls cost 16 % of the CPU at 1,000 readings/s, and an outage logs 25,000 lines a worker
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
-    # it warns of a commit that takes longer than the time between two, as happens on a busy machine: nothing is wrong
-    logging.getLogger("mode.timers").setLevel(logging.ERROR)
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(max(threshold, least))
     logging.captureWarnings(True)
     _catch_uncaught()
     return chosen

@@ -26,7 +26,7 @@ from backend_demo.log import failed, set_up
 from backend_demo.settings import SECRETS_DIR, Settings
 from backend_demo.stack.state import USERS, write_private
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("backend_demo.stack.compose_setup")  # it is run as __main__
 
 FOLDER = Path("/secrets")
 
