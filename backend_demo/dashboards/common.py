@@ -188,7 +188,7 @@ def batches(of: Of) -> Panel:
     return Panel(
         "lines",
         "Batches a second, by copy",
-        panel.RECORDS,
+        panel.OPERATIONS,
         (Query(rate(of(metrics.batches), "instance"), "{{instance}}"),),
         "Each batch is all that one poll returned.",
     )

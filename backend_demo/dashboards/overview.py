@@ -73,7 +73,7 @@ def _in_and_done(hop: Hop) -> Panel:
 
 def _hop_heatmap(hop: Hop) -> Panel:
     return heatmap(
-        "Seconds per record",
+        f"{hop.title}, seconds",
         f"From a record's arrival in {hop.topic} until {hop.service} has made its outcome durable: darker, where more "
         "records took so long.",
         Of(hop.service),

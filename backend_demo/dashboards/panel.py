@@ -30,7 +30,7 @@ def less_is_worse(bad: float, warning: float) -> Thresholds:
 
 #: Grafana's units. Readings and records are its `rec/s`; of CPU, 100 % is one core.
 SECONDS, BYTES, COUNT, NONE, SHARE = "s", "bytes", "short", "none", "percentunit"
-RECORDS, MESSAGES, ROWS, REQUESTS = "recps", "mps", "rowsps", "reqps"
+RECORDS, MESSAGES, ROWS, REQUESTS, OPERATIONS = "recps", "mps", "rowsps", "reqps", "ops"
 A_MINUTE, REQUESTS_A_MINUTE = "recpm", "reqpm"
 
 

@@ -241,7 +241,7 @@ def _loader(of: Of) -> tuple[Row, ...]:
             Panel(
                 "lines",
                 "Transactions a second, by copy",
-                panel.RECORDS,
+                panel.OPERATIONS,
                 (Query(rate(of(f"{name_of(metrics.database_seconds)}_count"), "instance"), "{{instance}}"),),
                 "Transactions that were committed.",
             ),

@@ -10,60 +10,69 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-SCRAPE_S = 5
-"""How often it asks the services."""
+from backend_demo.settings import Settings
+
+#: It asks the services every 5 s: so long after something happened, all of it has been seen.
+SCRAPED_S = 12
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series of an answer: its labels and its values, oldest first, without the times."""
+    """One series of an answer: its labels, and its values without the times, oldest first."""
 
     labels: dict[str, str]
     values: tuple[float, ...]
 
     @property
-    def value(self) -> float:
-        """The last one."""
-        return self.values[-1]
-
-    @property
-    def numbers(self) -> tuple[float, ...]:
-        """The values without NaN."""
-        return tuple(value for value in self.values if not math.isnan(value))
+    def numbers(self) -> list[float]:
+        """The values that are numbers."""
+        return [value for value in self.values if not math.isnan(value)]
 
 
 class Prometheus:
-    """Its HTTP API. What it refuses is an AssertionError with its words."""
+    """Its HTTP API."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, settings: Settings) -> None:
+        self._url = f"http://127.0.0.1:{settings.prometheus_port}/api/v1"
 
-    def instant(self, query: str, at: float | None = None) -> list[Series]:
-        """The query's answer at a moment, epoch seconds; None: now."""
-        found = self._get("query", query=query, **({} if at is None else {"time": at}))
-        assert found["resultType"] == "vector", query
-        return [Series(one["metric"], (float(one["value"][1]),)) for one in found["result"]]
-
-    def range(self, query: str, begin: float, end: float, step_s: float = SCRAPE_S) -> list[Series]:
-        """The query's answers from one moment to another."""
-        found = self._get("query_range", query=query, start=begin, end=end, step=step_s)
-        return [Series(one["metric"], tuple(float(value) for _, value in one["values"])) for one in found["result"]]
-
-    def label_values(self, label: str, selector: str) -> list[str]:
-        """The values that the label has in these series."""
-        found: list[str] = self._get(f"label/{label}/values", **{"match[]": selector})
-        return found
-
-    def alerts(self) -> list[dict[str, Any]]:
-        """The alerts that fire or are about to."""
-        found: list[dict[str, Any]] = self._get("alerts")["alerts"]
-        return found
-
-    def _get(self, path: str, **parameters: Any) -> Any:
-        url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+    def get(self, path: str, **parameters: str) -> Any:
+        """What it answers. Raises AssertionError with its words when it refuses."""
+        url = f"{self._url}/{path}?{urllib.parse.urlencode(parameters)}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
-                return json.load(answer)["data"]
-        except urllib.error.HTTPError as problem:
-            with problem:
-                raise AssertionError(f"{parameters}: {json.load(problem)['error']}") from None
+                found = json.loads(answer.read())
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                raise AssertionError(f"{parameters}: {refusal.read().decode()}") from None
+        assert found["status"] == "success", found
+        assert not found.get("warnings"), found
+        return found["data"]
+
+    def query(self, expression: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each series, now or at that time (epoch seconds)."""
+        moment = {} if at is None else {"time": str(at)}
+        found = self.get("query", query=expression, **moment)["result"]
+        return [(series["metric"], float(series["value"][1])) for series in found]
+
+    def value(self, expression: str, at: float | None = None) -> float:
+        """Of the one series that there is; 0 without one."""
+        return sum(value for _, value in self.query(expression, at))
+
+    def range(self, expression: str, begin: float, end: float, step_s: float = 5) -> list[Series]:
+        """Each series from one time to another (epoch seconds)."""
+        found = self.get("query_range", query=expression, start=str(begin), end=str(end), step=str(step_s))["result"]
+        return [Series(one["metric"], tuple(float(value) for _, value in one["values"])) for one in found]
+
+    def label_values(self, selector: str, label: str) -> list[str]:
+        """The values that the label has in these series."""
+        found: list[str] = self.get(f"label/{label}/values", **{"match[]": selector})
+        return found
+
+    def targets(self) -> dict[tuple[str, str, str], str]:
+        """Health by job, service and instance."""
+        found = self.get("targets", state="active")["activeTargets"]
+        return {
+            (labels["job"], labels["service"], labels["instance"]): target["health"]
+            for target in found
+            for labels in [target["labels"]]
+        }
