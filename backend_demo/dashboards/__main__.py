@@ -10,18 +10,24 @@ from pathlib import Path
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m backend_demo.dashboards", description="Writes the dashboards.")
     parser.add_argument("--folder", type=Path, help="for a Grafana of your own; without it, those of compose")
-    chosen = parser.parse_args()
+    folder = parser.parse_args().folder
     try:
         from backend_demo.dashboards.files import FOLDER, write
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "grafana_foundation_sdk":
             raise
-        sys.stderr.write("error: grafana-foundation-sdk is not installed\n")
-        sys.stderr.write("hint: pip install 'backend-demo[dashboards]'\n")
-        return 4
-    for file in write(chosen.folder or FOLDER):
-        sys.stdout.write(f"{file}\n")
+        return failed("grafana-foundation-sdk is not installed", "pip install 'backend-demo[dashboards]'", 4)
+    try:
+        written = write(folder or FOLDER)
+    except OSError as problem:
+        return failed(f"cannot write to {folder or FOLDER}: {problem.strerror}", "choose another one: --folder", 2)
+    sys.stdout.writelines(f"{file}\n" for file in written)
     return 0
+
+
+def failed(error: str, hint: str, code: int) -> int:
+    sys.stderr.write(f"error: {error}\nhint: {hint}\n")
+    return code
 
 
 if __name__ == "__main__":

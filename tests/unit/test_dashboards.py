@@ -49,6 +49,15 @@ def test_the_command_writes_them_where_it_is_told(tmp_path: Path) -> None:
     assert {file.name for file in folder.iterdir()} == {f"{name}.json" for name in BOARDS}
 
 
+def test_a_folder_that_cannot_be_written_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    command = [sys.executable, "-m", "backend_demo.dashboards", "--folder", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: cannot write to .*\nhint: .*\n", done.stderr)
+
+
 @every_board
 def test_grafana_knows_all_that_stands_in_them(board: dict[str, Any]) -> None:
     """By the schema that Grafana generates its library from: no unknown key, no wrong type, no unknown word."""
