@@ -39,10 +39,11 @@ _ROWS = " union all ".join(
 class _Row(msgspec.Struct):
     """What interests in a row of the gateway's answer."""
 
-    value: str
+    value: float
 
 
-_decode_rows = msgspec.json.Decoder(list[_Row]).decode
+# the original's routes write every number as a string
+_decode_rows = msgspec.json.Decoder(list[_Row], strict=False).decode
 
 Report = Callable[[Trace], None]
 Notify = Callable[[str], None]
@@ -179,7 +180,8 @@ class _Run:
             for table, value, committed in rows:
                 # PostgreSQL forgets when old rows were committed
                 when = self._mark.when if committed is None else committed
-                self._reach(TABLES[table], when, Place(repr(value)))
+                if self._path.owns(table, value):
+                    self._reach(TABLES[table], when, Place(repr(value)))
             if len(rows) == len(TABLES):
                 return
 
@@ -203,8 +205,8 @@ class _Run:
                 continue
             if rows is None:
                 self._path.trouble(ROUTES[table], f"the gateway answers {answer.status_code}")
-            elif rows:
-                self._reach(ROUTES[table], time.time(), Place(rows[0].value))
+            elif rows and self._path.owns(table, rows[0].value):
+                self._reach(ROUTES[table], time.time(), Place(repr(rows[0].value)))
                 return
             else:
                 self._path.trouble(ROUTES[table], None)

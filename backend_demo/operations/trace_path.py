@@ -158,10 +158,15 @@ class Path:
         place = Place(_text(record.value), record.topic, record.partition, record.offset, _text(record.key))
         return self.reach(record.topic, now if record.timestamp is None else record.timestamp, place)
 
+    def owns(self, table: str, value: float) -> bool:
+        """Whether a row with the reading's sensor and time is its own: another value may have been there before."""
+        reading = self._mark.reading
+        return table == "average" or (reading is not None and value == reading.value)
+
     def trouble(self, name: str, what: str | None) -> None:
         """What keeps us from seeing whether it has come there; None: nothing any more."""
         self._troubles.pop(name, None)
-        if what is not None:
+        if what is not None and name not in self._found:
             self._troubles[name] = what
 
     def time_out(self) -> None:

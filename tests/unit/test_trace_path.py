@@ -225,6 +225,7 @@ def test_troubles_last_until_it_has_come() -> None:
     path.trouble("table average", "PostgreSQL: it refuses connections")
     assert path.trace().troubles == {"table average": "PostgreSQL: it refuses connections"}
     path.reach("table average", NOW, Place())
+    path.trouble("table average", "PostgreSQL: it refuses connections")
     assert path.trace().troubles == {}
 
 
@@ -238,6 +239,14 @@ def test_a_reading_that_was_there_before_changes_no_average() -> None:
     assert all(hop.since_start_ms >= 0 for hop in trace.hops)
     path.time_out()
     assert path.trace().outcome == "repeated"
+
+
+def test_a_row_with_another_value_is_not_its_own() -> None:
+    """Of two values under one identity the first wins; ours becomes a dead letter."""
+    path = Path(mark(), published=False, rest=True)
+    assert path.owns("temperature", 21.5)
+    assert not path.owns("temperature", 21.6)
+    assert path.owns("average", 20.33)
 
 
 def test_what_we_have_published_is_new() -> None:
