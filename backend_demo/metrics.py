@@ -179,6 +179,9 @@ def serve(settings: Settings, service: str) -> Callable[[], None]:
     build_info.labels(service, __version__, platform.python_version()).set(1)
     for reason in get_args(Reason):  # a counter that begins with its first dead letter would hide that one
         dead_letters.labels(service, reason)
+    if service == "loader":  # likewise
+        for table in ("temperature", "average"):
+            end_to_end.labels(table)
     server, thread = start_http_server(settings.stats_port(service), addr=settings.stats_host, registry=REGISTRY)
 
     def end() -> None:

@@ -221,7 +221,7 @@ async def run(
     subscriber: Subscriber, producer: BatchProducer, max_payload_bytes: int, spans: tracing.Tracing = tracing.OFF
 ) -> None:
     """What has arrived goes to Kafka as one send; then it is acknowledged."""
-    hop = metrics.hop_seconds.labels("bridge", "mqtt")
+    hop, done = metrics.hop_seconds.labels("bridge", "mqtt"), metrics.records.labels("bridge", "mqtt")
     while True:
         messages = [message for message in await subscriber.take() if subscriber.current(message)]
         begin = time.monotonic()
@@ -231,7 +231,7 @@ async def run(
         failpoints.hit("bridge-before-puback")
         subscriber.acknowledge(messages)
         count_dead_letters("bridge", refused)
-        metrics.records.labels("bridge", "mqtt").inc(len(messages))
+        done.inc(len(messages))
         metrics.observe_ages([hop], time.time(), [message.arrived_at for message in messages])
         metrics.batches.labels("bridge").inc()
         metrics.batch_seconds.labels("bridge").observe(time.monotonic() - begin)

@@ -44,6 +44,9 @@ class Progress:
             for known in (self._known_since, self._done, self._caught_up_at):
                 known.pop(gone, None)
         for tp, (position, end) in ends.items():
+            if tp not in self._known_since:  # what begins with its first record would hide that one from rates
+                metrics.records.labels(self._service, tp.topic)
+                metrics.hop_seconds.labels(self._service, tp.topic)
             since = self._known_since.setdefault(tp, now)
             done, timestamp = self._done.get(tp, (position, 0.0))
             left = max(0, end - (min(done, position) if under_way else position))
