@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from backend_demo.domain.reading import epoch_seconds
 from backend_demo.domain.topics import SENSOR_MAX
 from backend_demo.gateway import cursor, formats
+from backend_demo.storage import buckets
 from backend_demo.storage.pages import Selection
 from backend_demo.storage.read import Series
 
@@ -123,6 +126,40 @@ class HistoryParameters(Parameters):
         None
     )
 
+    bucket: Annotated[
+        str | None,
+        Field(max_length=10, description="Sums up by 30s, 5m, 1h, 1d, 1w, 1mo or 1y, counted from midnight in `tz`."),
+    ] = None
+    agg: Annotated[
+        str, Field(max_length=100, description=f"What is told of a bucket: some of {', '.join(buckets.AGGREGATES)}.")
+    ] = "mean,min,max,count"
+    tz: Annotated[str, Field(max_length=100, description="Time zone of the buckets, such as Europe/Berlin.")] = "UTC"
+
+    @field_validator("bucket")
+    @classmethod
+    def _bucket(cls, given: str | None) -> str | None:
+        if given is not None:
+            buckets.bucket(given)
+        return given
+
+    @field_validator("agg")
+    @classmethod
+    def _aggregates(cls, given: str) -> str:
+        names = given.split(",")
+        for name in names:
+            if name not in buckets.AGGREGATES:
+                raise ValueError(f"{name[:20]!r} is none of {', '.join(buckets.AGGREGATES)}")
+        if len(set(names)) < len(names):
+            raise ValueError("names one of them twice")
+        return given
+
+    @field_validator("tz")
+    @classmethod
+    def _zone(cls, given: str) -> str:
+        if given not in _zones():
+            raise ValueError(f"{given[:40]!r} is no time zone of the IANA database")
+        return given
+
     @field_validator("end")
     @classmethod
     def _in_order(cls, end: float, info: ValidationInfo) -> float:
@@ -138,11 +175,30 @@ class HistoryParameters(Parameters):
         if self.cursor is None:
             return wanted
         try:
-            return replace(wanted, after=cursor.read(self.cursor, wanted))
+            return replace(wanted, after=cursor.read(self.cursor, self._query(wanted)))
         except ValueError as problem:
             raise RequestValidationError(
                 [{"type": "cursor", "loc": ("query", "cursor"), "msg": str(problem)}]
             ) from problem
+
+    def next(self, selection: Selection, last: tuple[int, float]) -> str:
+        """The cursor behind a page of these rows, whose last one has this key."""
+        return cursor.write(last, self._query(replace(selection, after=None)))
+
+    @property
+    def aggregates(self) -> tuple[buckets.Aggregate, ...]:
+        """What is told of a bucket."""
+        wanted = self.agg.split(",")
+        return tuple(sorted((each for each in buckets.AGGREGATES if each in wanted), key=wanted.index))
+
+    def _query(self, selection: Selection) -> object:
+        """What a cursor belongs to: all that changes the order, or what there is."""
+        return (selection, self.bucket, self.tz) if self.bucket else selection
+
+
+@cache
+def _zones() -> set[str]:
+    return available_timezones()
 
 
 async def each_once(request: Request) -> None:

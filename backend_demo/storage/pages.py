@@ -50,26 +50,29 @@ async def blocks(connection: Any, wanted: Selection) -> AsyncGenerator[list[Row]
 
 
 def _statement(wanted: Selection) -> tuple[str, Sequence[object]]:
-    """Every condition is one of the primary key's index, whose order is that of the answer: nothing is ever sorted.
-
-    Without sensors PostgreSQL skips from one to the next (its skip scan, from version 18 on).
-    """
-    conditions, parameters = ["timestamp between $1 and $2"], [wanted.start, wanted.end]
-    more: list[object] = []
-    if wanted.sensors:
-        more.append(sorted(set(wanted.sensors)))
-        conditions.append(f"sensor_num = any(${len(parameters) + len(more)}::bigint[])")
+    where, parameters = conditions(wanted)
     if wanted.after is not None:
-        place = len(parameters) + len(more)
-        more += wanted.after
+        parameters += wanted.after
         sign = "<" if wanted.descending else ">"
-        conditions.append(f"(sensor_num, timestamp) {sign} (${place + 1}::bigint, ${place + 2}::float8)")
+        where += f" and (sensor_num, timestamp) {sign} (${len(parameters) - 1}::bigint, ${len(parameters)}::float8)"
     direction = "desc" if wanted.descending else "asc"
     query = f"""
-        select sensor_num, timestamp, value from {wanted.series} where {" and ".join(conditions)}
+        select sensor_num, timestamp, value from {wanted.series} where {where}
         order by sensor_num {direction}, timestamp {direction}
     """
-    return query, [*parameters, *more]
+    return query, parameters
+
+
+def conditions(wanted: Selection) -> tuple[str, list[object]]:
+    """Sensors and times, without `after`, as SQL and its parameters.
+
+    Every condition is one of the primary key's index, whose order is that of the answer: no row is ever sorted. Without
+    sensors PostgreSQL skips from one to the next (its skip scan, from version 18 on).
+    """
+    if not wanted.sensors:
+        return "timestamp between $1 and $2", [wanted.start, wanted.end]
+    where = "timestamp between $1 and $2 and sensor_num = any($3::bigint[])"
+    return where, [wanted.start, wanted.end, sorted(set(wanted.sensors))]
 
 
 @dataclass(frozen=True)

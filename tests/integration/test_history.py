@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -179,3 +180,73 @@ class TestSensors:
     @pytest.mark.parametrize("given", ["-1", "two", "9223372036854775808"])
     def test_what_is_no_sensor(self, gateway: GatewayProcess, given: str) -> None:
         assert gateway.get(f"/v1/sensors/{given}").status_code == 422
+
+
+class TestBuckets:
+    """Summed up by time, as the calendar of a zone has it."""
+
+    def test_minutes_from_the_full_minute(self, gateway: GatewayProcess) -> None:
+        """The first reading is at 22:13:20."""
+        wanted = {"bucket": "1m", "agg": "count,min,max,mean,first,last", "limit": 2, "sensor": 7}
+        document = gateway.get("/v1/readings", **wanted).json()
+        values = [20 + i % 10 for i in range(100)]
+        expected = [
+            {"sensor": 7, "from": START - 20, **summed(values[:40])},
+            {"sensor": 7, "from": START + 40, **summed(values[40:100])},
+        ]
+        assert document["buckets"] == expected
+        assert document["truncated"]
+
+    def test_pages_join_to_the_whole(self, gateway: GatewayProcess) -> None:
+        for order in ("asc", "desc"):
+            found, url = [], f"{gateway.url}/v1/averages?bucket=7m&agg=count&limit=3&order={order}"
+            while url:
+                page = httpx.get(url)
+                found += [(each["sensor"], each["from"], each["count"]) for each in page.json()["buckets"]]
+                url = page.links["next"]["url"] if "next" in page.links else ""
+            assert sum(count for _, _, count in found) == len(ROWS)
+            keys = [key[:2] for key in found]
+            assert keys == sorted(set(keys), reverse=order == "desc")
+
+    @pytest.mark.parametrize(
+        ("zone", "begins"),
+        [("UTC", ["2023-11-14T00:00:00Z"]), ("Europe/Berlin", ["2023-11-13T23:00:00Z", "2023-11-14T23:00:00Z"])],
+    )
+    def test_days_begin_at_midnight_there(self, gateway: GatewayProcess, zone: str, begins: list[str]) -> None:
+        """Sensor 7 sends from 22:13:20 to 23:03:19 UTC."""
+        document = gateway.get("/v1/readings", sensor=7, bucket="1d", agg="count", tz=zone).json()
+        times = [datetime.fromtimestamp(each["from"], UTC) for each in document["buckets"]]
+        found = [time.strftime("%Y-%m-%dT%H:%M:%SZ") for time in times]
+        assert found == begins
+        assert sum(each["count"] for each in document["buckets"]) == 3000
+
+    def test_as_csv(self, gateway: GatewayProcess) -> None:
+        text = gateway.get("/v1/readings", sensor=1, bucket="1h", agg="count,last", format="csv").text
+        assert text == f"sensor,from,count,last\r\n1,{START - 800},10,29.0\r\n"
+
+    @pytest.mark.parametrize(
+        ("parameters", "field"),
+        [
+            ({"bucket": "5"}, "bucket"),
+            ({"bucket": "1m", "agg": "median"}, "agg"),
+            ({"bucket": "1m", "agg": "min,min"}, "agg"),
+            ({"bucket": "1m", "tz": "Mars/Olympus"}, "tz"),
+            ({"bucket": "1m", "tz": "UTC'; --"}, "tz"),
+            ({"bucket": "1m", "limit": "all"}, "limit"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, gateway: GatewayProcess, parameters: dict[str, Any], field: str) -> None:
+        answer = gateway.get("/v1/readings", **parameters)
+        assert answer.status_code == 422
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def summed(values: list[int]) -> dict[str, float]:
+    return {
+        "count": len(values),
+        "min": min(values),
+        "max": max(values),
+        "mean": pytest.approx(sum(values) / len(values)),
+        "first": values[0],
+        "last": values[-1],
+    }

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend_demo.domain.topics import SENSOR_MAX
 from backend_demo.gateway import cursor
-from backend_demo.gateway.formats import CSV, NDJSON, accepted, json_form
+from backend_demo.gateway.formats import Name, accepted, form
+from backend_demo.storage.buckets import Bucket, bucket
 
 
 @pytest.mark.parametrize(
-    ("header", "form"),
+    ("header", "preferred"),
     [
         ("", "json"),
         ("*/*", "json"),
@@ -27,8 +30,8 @@ from backend_demo.gateway.formats import CSV, NDJSON, accepted, json_form
         ("text/csv;q=many", None),
     ],
 )
-def test_the_form_that_is_preferred(header: str, form: str | None) -> None:
-    assert accepted(header) == form
+def test_the_form_that_is_preferred(header: str, preferred: str | None) -> None:
+    assert accepted(header) == preferred
 
 
 @given(st.integers(0, SENSOR_MAX), st.floats(0, 9e9), st.text())
@@ -44,8 +47,36 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
         cursor.read(text, "a query")
 
 
-def test_every_form_gives_floats_exactly() -> None:
-    row = (7, 1700000000.123456, 0.1 + 0.2)
-    for form in (json_form("readings"), CSV, NDJSON):
-        assert "1700000000.123456" in form.encode([row])
-        assert "0.30000000000000004" in form.encode([row])
+@pytest.mark.parametrize("name", ["json", "csv", "ndjson"])
+def test_every_form_gives_floats_exactly(name: Name) -> None:
+    text = form(name, "readings", ("sensor", "timestamp", "value")).encode([(7, 1700000000.123456, 0.1 + 0.2)])
+    assert "1700000000.123456" in text
+    assert "0.30000000000000004" in text
+
+
+@pytest.mark.parametrize("rows", [[], [(1, 2.5)], [(1, 2.5), (2, 3.5)]])
+def test_json_is_a_document(rows: list[tuple[int, float]]) -> None:
+    made = form("json", "rows", ("a", "b"))
+    document = json.loads(made.head + made.between.join(made.encode([row]) for row in rows) + made.tail)
+    assert document == {"rows": [{"a": a, "b": b} for a, b in rows], "truncated": False, "next": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("30s", Bucket(30, "day")),
+        ("5m", Bucket(300, "day")),
+        ("24h", Bucket(86_400, "day")),
+        ("d", Bucket(None, "day")),
+        ("1w", Bucket(None, "week")),
+        ("1mo", Bucket(None, "month")),
+    ],
+)
+def test_a_bucket(text: str, size: Bucket) -> None:
+    assert bucket(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0s", "25h", "2d", "5", "m", "-1m", "1.5h", "٣m", "1m;drop table average"])
+def test_what_is_no_bucket(text: str) -> None:
+    with pytest.raises(ValueError, match="write"):
+        bucket(text)
