@@ -81,9 +81,9 @@ class Readiness:
             self._since = time.time()
         if missing != self._missing:
             if missing is None:
-                log.info("ready", service="gateway")
+                log.info("ready")
             else:
-                log.warning("not ready", service="gateway", missing="postgres", reason=missing)
+                log.warning("not ready", missing="postgres", reason=missing)
         self._missing = missing
         self._was_ready = self._was_ready or missing is None
         metrics.service_ready.labels("gateway").set(missing is None)

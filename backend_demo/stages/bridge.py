@@ -162,7 +162,7 @@ class Subscriber:
             log.error("MQTT broker refuses the subscription", filters=self._settings.mqtt_filters)
         else:
             self._subscribed, self._waiting = True, False
-            log.info("ready", service="bridge", filters=self._settings.mqtt_filters)
+            log.info("ready", filters=self._settings.mqtt_filters)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._subscribed = False
@@ -188,7 +188,7 @@ class Subscriber:
             self._arrived.append(held)
             self._hand_over()
         except Exception:  # noqa: BLE001 - the outermost frame of ours in paho's thread
-            fail("bridge")
+            fail()
 
     def _hand_over(self) -> None:
         self._loop.call_soon_threadsafe(self._wake.set)
@@ -273,7 +273,7 @@ async def _watch(settings: Settings, subscriber: Subscriber, pump: asyncio.Task[
         if not subscriber.held or not await reachable(settings.kafka_bootstrap):
             idle_since = now
         elif now - max(idle_since, subscriber.progress_at) > settings.watchdog_s:
-            log.error("no progress", service="bridge", held=subscriber.held)
+            log.error("no progress", held=subscriber.held)
             faulthandler.dump_traceback()
             end_now(1)
         await asyncio.wait({pump, stopping}, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)

@@ -105,9 +105,9 @@ def give_way(niceness: int) -> None:
         Path("/proc/self/autogroup").write_text(str(niceness))
 
 
-def fail(service: str) -> None:
+def fail() -> None:
     """Ends the process with 1 because of the exception that is being handled: nothing of it was acknowledged."""
-    log.exception("service failed", service=service)
+    log.exception("failed")
     if debug_failures:
         import pdb
 

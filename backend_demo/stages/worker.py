@@ -74,7 +74,7 @@ class Worker:
         await self.producer.start()
         await check_topics(self.producer, (*self._consumes, *self._produces))
         app = self._app(body)
-        log.info("starting", service=self.service)
+        log.info("starting")
         try:
             await app.start()
         except KafkaError as problem:
@@ -90,7 +90,7 @@ class Worker:
             await app.stop()
             await self.producer.stop()
             await asyncio.to_thread(self.tracing.close)
-        log.info("stopped", service=self.service)
+        log.info("stopped")
 
     def _app(self, body: Callable[[Source], Awaitable[None]]) -> faust.App:
         settings = self.settings
@@ -130,7 +130,7 @@ class Worker:
             except asyncio.CancelledError:
                 raise
             except Exception:  # noqa: BLE001 - the outermost frame of ours in Faust's task
-                fail(self.service)
+                fail()
 
         return app
 
@@ -163,7 +163,7 @@ class Worker:
             is_ready = bool(consumer.flow_active and not app.rebalancing and app.tables.recovery.completed.is_set())
             ready.set(is_ready)
             if is_ready and not was_ready:
-                log.info("ready", service=self.service, partitions=len(consumer.assignment()))
+                log.info("ready", partitions=len(consumer.assignment()))
             was_ready = is_ready
             ends = consumer.ends()
             self.progress.measure(ends, time.time(), under_way=consumer.offsets.under_way)
@@ -178,7 +178,7 @@ class Worker:
                 stuck_since = now
             elif now - (stuck_since := stuck_since or now) > self.settings.watchdog_s:
                 seconds = round(now - progress_at)
-                log.error("no progress", service=self.service, lag=behind, ready=is_ready, seconds=seconds)
+                log.error("no progress", lag=behind, ready=is_ready, seconds=seconds)
                 faulthandler.dump_traceback()
                 end_now(1)
             with suppress(TimeoutError):
