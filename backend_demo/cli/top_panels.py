@@ -159,7 +159,9 @@ class Header(Static):
         line.truncate(width - len(clock) - 1, overflow="ellipsis", pad=True)
         line.append_text(Text(" ") + clock)
         above, below = top_show.flow(view.hops, width) if view else ("", "")
-        self.update(Text("\n").join([line, Text(above, "dim"), Text(below, "bold")]))
+        text = Text("\n").join([line, Text(above, "dim"), Text(below, "bold")])
+        text.no_wrap, text.overflow = True, "ellipsis"  # on a narrow screen
+        self.update(text)
 
 
 def _end_to_end(view: Overview) -> Text:
