@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -20,12 +21,12 @@ from backend_demo.cli.top_screens import Help, Log, Question
 from backend_demo.errors import BdemoError
 from backend_demo.operations.newest import Newest, selection
 from backend_demo.operations.overview import Overview, overview
+from backend_demo.operations.samples import Scrape
 
 if TYPE_CHECKING:
     from textual.widgets import DataTable
 
     from backend_demo.cli.top_source import Source
-    from backend_demo.operations.samples import Scrape
     from backend_demo.stack.base import ServiceStatus
 
 #: The first rates come after this time.
@@ -105,7 +106,7 @@ class Top(App[None]):
                 self._scrapes.clear()
                 self._problem = problem.message
             self._show()
-            await asyncio.sleep(self._interval_s if len(self._scrapes) > 1 else min(FIRST_S, self._interval_s))
+            await asyncio.sleep(min(FIRST_S, self._interval_s) if len(self._scrapes) == 1 else self._interval_s)
 
     async def _watch_services(self) -> None:
         parent = os.getppid()
@@ -134,7 +135,9 @@ class Top(App[None]):
 
     def _show(self) -> None:
         if self._scrapes and (self._seen or self._problem) and self._going.is_set():
-            view = overview(self._scrapes[0], self._scrapes[-1], self._seen)
+            now = self._scrapes[-1]
+            before = self._scrapes[0] if len(self._scrapes) > 1 else Scrape(now.time, {})
+            view = overview(before, now, self._seen)
             shown = [
                 replace(service, state="restarting") if service.name in self._restarting else service
                 for service in view.services
@@ -159,7 +162,7 @@ class Top(App[None]):
         text = selected.error if selected and selected.state != "ready" else None
         self._error.display = bool(text)
         if selected and text:
-            self._error.update(f"{selected.name}: {text.splitlines()[-1]}")
+            self._error.update(Text(f"{selected.name}: {text.splitlines()[-1]}"))  # brackets are no markup
 
     # -- keys
 
