@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def states(bdemo: Bdemo) -> dict[str, str]:
 
 def is_well(bdemo: Bdemo) -> bool:
     return set(states(bdemo).values()) <= {"ready", "off"}
+
+
+#: What Prometheus calls the services, as the original's does.
+TARGETS = {
+    *("bridge:7001", "collection:7002", "processing:7003", "aggregation:7004"),
+    *("load:7005", "api-gateway:7006"),
+}
+
+
+def targets(bdemo: Bdemo) -> dict[str, str]:
+    """What Prometheus says of each instance: up, down, unknown."""
+    url = f"http://127.0.0.1:{bdemo.stack.state.saved()['prometheus_port']}/api/v1/targets?state=active"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        found = json.loads(answer.read())["data"]["activeTargets"]
+    return {target["labels"]["instance"]: target["health"] for target in found}
 
 
 def test_a_run_is_exact_and_every_command_works(bdemo: Bdemo, tmp_path: Path) -> None:
@@ -88,6 +104,8 @@ def test_what_is_killed_is_mended_by_up_and_nothing_is_lost(bdemo: Bdemo, tmp_pa
 def test_copies_come_and_go_under_load_and_averages_stay_exact(bdemo: Bdemo, tmp_path: Path) -> None:
     with bdemo.load(tmp_path / "ledger.jsonl") as load:
         bdemo("scale", "processing=2", "aggregation=3", "loader=2")
+        copies = {"processing-2:7103", "aggregation-2:7104", "aggregation-3:7204", "load-2:7105"}
+        assert eventually(lambda: targets(bdemo) == dict.fromkeys(TARGETS | copies, "up")), targets(bdemo)
         pid = bdemo.containers()["aggregation-2"].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -97,6 +115,7 @@ def test_copies_come_and_go_under_load_and_averages_stay_exact(bdemo: Bdemo, tmp
         bdemo("scale", "processing=1", "aggregation=1", "loader=1", "collection=1")
         load.end()
     assert is_well(bdemo)
+    assert eventually(lambda: targets(bdemo) == dict.fromkeys(TARGETS, "up")), targets(bdemo)
 
 
 def test_the_services_hold_no_password_in_their_environment(bdemo: Bdemo) -> None:
