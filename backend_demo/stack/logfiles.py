@@ -66,18 +66,24 @@ def telling(lines: Iterable[str], count: int = 3) -> str | None:
 
     An event is told by itself and, in a line of its own, its cause.
     """
-    errors, written = [], []
+    errors: list[list[str]] = []
+    written: list[list[str]] = []
     for line in lines:
         event = from_json(line)
         if event is None:
             told, tells = [line.rstrip()] if line.strip() else [], bool(_ERROR.search(line))
         else:
-            told = [summary({name: value for name, value in event.items() if name not in ("error", "hint")})]
-            told += _cause(event)
-            tells = event["level"] in LEVELS[2:]
-        written += told
-        errors += told if tells else []
-    return "\n".join((errors or written)[-count:]) or None
+            shown = {name: value for name, value in event.items() if name not in ("error", "hint")}
+            told, tells = [summary(shown), *_cause(event)], event["level"] in LEVELS[2:]
+        written.append(told)
+        if tells:
+            errors.append(told)
+    last: list[str] = []
+    for told in reversed(errors or written):
+        if last and len(last) + len(told) > count:
+            break
+        last = [*told, *last]
+    return "\n".join(last) or None
 
 
 def _cause(event: Event) -> list[str]:

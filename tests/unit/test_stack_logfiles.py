@@ -119,7 +119,7 @@ GROUP = "  | Group\n  +-+-- 1 ---\n    | ValueError: no good\n    +----"
         # the cause has the last line to itself: `up` says only that
         ([event(1, "error", "failed", error="no topic", hint="make it")], ["failed", "no topic"]),
         ([event(0, "error", "failed", exception="File x\nIt: bad"), event(1, "info", "x")], ["failed", "It: bad"]),
-        ([event(0, "error", "failed", exception=GROUP)], ["failed", "ValueError: no good"]),
+        ([event(at, "error", "failed", exception=GROUP) for at in range(5)], ["failed", "ValueError: no good"]),
         ([event(0, "info", "no error: fine"), event(1, "warning", "waits", reason="x")], ["waits reason=x"]),
         ([event(0, "info", "starting"), event(1, "info", "ready", lag=8)], ["starting", "ready lag=8"]),
         ([event(0, "info", "starting"), "error: fire\n", "hint: run\n"], ["error: fire"]),
