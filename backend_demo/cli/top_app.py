@@ -24,6 +24,7 @@ from backend_demo.operations.overview import Overview, overview
 from backend_demo.operations.samples import Scrape
 
 if TYPE_CHECKING:
+    from textual.events import Key
     from textual.widgets import DataTable
 
     from backend_demo.cli.top_source import Source
@@ -231,9 +232,9 @@ class Top(App[None]):
         self._close_filter()
         self._readings.show()
 
-    def on_key(self, event: object) -> None:
+    def on_key(self, event: Key) -> None:
         """Escape leaves the filter as it was."""
-        if getattr(event, "key", "") == "escape" and self._filter.has_class("open"):
+        if event.key == "escape" and self._filter.has_class("open"):
             self._close_filter()
 
     def _close_filter(self) -> None:
