@@ -17,11 +17,15 @@ WAIT_WARNING_S, WAIT_ALARM_S = 5.0, 30.0
 
 
 def rate(value: float | None) -> str:
-    """Of things a second: `0`, `4.2`, `42.6`, `12,345`, `1.23M`."""
+    """Of things a second, in six characters: `0`, `4.2`, `42.6`, `12,345`, `123.4k`, `1.23M`."""
     if value is None:
         return UNKNOWN
-    if value >= 999_999.5:
+    if value >= 9_995_000:
+        return f"{value / 1e6:.1f}M"
+    if value >= 999_950:
         return f"{value / 1e6:.2f}M"
+    if value >= 99_999.5:
+        return f"{value / 1e3:.1f}k"
     if value >= 999.95:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value else "0"
@@ -111,12 +115,12 @@ COLUMNS = (
     Column("p50", 8, lambda service: seconds(service.latency.p50_s)),
     Column("p95", 8, lambda service: seconds(service.latency.p95_s), since=100),
     Column("p99", 8, lambda service: seconds(service.latency.p99_s)),
-    Column("dead", 7, lambda service: count(service.dead_letters), _dead_style),
+    Column("dead", 8, lambda service: count(service.dead_letters), _dead_style),
     Column("cpu", 5, _cpu),
     Column("memory", 8, _memory),
-    Column("restarts", 9, lambda service: str(service.restarts), since=120),
-    Column("uptime", 12, lambda service: duration(service.uptime_s) or UNKNOWN, since=120),
-    Column("pid", 8, lambda service: str(service.pid or UNKNOWN), since=120),
+    Column("restarts", 9, lambda service: str(service.restarts), since=121),
+    Column("uptime", 12, lambda service: duration(service.uptime_s) or UNKNOWN, since=121),
+    Column("pid", 8, lambda service: str(service.pid or UNKNOWN), since=121),
 )
 
 

@@ -13,7 +13,7 @@ from backend_demo.operations.overview import HopView
 @pytest.mark.parametrize(
     ("value", "said"),
     [(None, "–"), (0.0, "0"), (0.25, "0.2"), (42.61, "42.6"), (999.9, "999.9"), (999.96, "1,000"),
-     (123456.7, "123,457"), (1_234_567.0, "1.23M")],
+     (123456.7, "123.5k"), (1_234_567.0, "1.23M")],
 )  # fmt: skip
 def test_rates(value: float | None, said: str) -> None:
     assert top_show.rate(value) == said
@@ -31,12 +31,12 @@ def test_latencies(value: float | None, said: str) -> None:
 @given(st.floats(0, 1e8))
 def test_every_rate_and_latency_fits_its_column(value: float) -> None:
     widths = {column.title: column.width for column in top_show.COLUMNS}
-    assert len(top_show.rate(value)) < widths["in/s"] + (value >= 1e7)
+    assert len(top_show.rate(value)) < widths["in/s"]
     assert len(top_show.seconds(value)) < widths["p50"]
 
 
 def test_columns_fit_their_screens() -> None:
-    for width in (80, 100, 120, 160):
+    for width in (80, 100, 121, 160):
         assert sum(column.width for column in top_show.columns(width)) <= width - 2
 
 
@@ -54,6 +54,6 @@ def test_the_flow_names_every_hop_above_its_rate(width: int) -> None:
     hops = [HopView("MQTT, acknowledged", 5, 123456.0), HopView("src-data", 5, 1.0), HopView("table average", 5, None)]
     above, below = top_show.flow(hops, width)
     assert [above.index(word) for word in ("MQTT", "src-data", "average")] == [
-        below.index(word) for word in ("123,456/s", "1.0/s", "–")
+        below.index(word) for word in ("123.5k/s", "1.0/s", "–")
     ]
     assert max(len(above), len(below)) <= max(width, 27)
