@@ -26,7 +26,7 @@ if _blocked:
 Form = Literal["json", "short"]
 
 #: Silent in normal operation, thousands of lines a minute in an outage: one line in this many seconds each.
-RATE_LIMITED = ("aiokafka", "faust", "mode", "asyncio", "paho")
+RATE_LIMITED = ("aiokafka", "faust", "mode", "asyncio", "paho", "opentelemetry")
 RATE_LIMIT_S = 10.0
 
 QUIET = {

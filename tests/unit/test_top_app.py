@@ -100,7 +100,10 @@ class Fixed:
     def services(self) -> list[ServiceStatus]:
         return [
             *(ServiceStatus(name, "ready", pid=100, uptime_s=3725.0, rss_bytes=40_000_000) for name in SERVERS),
-            *(ServiceStatus(name, "ready", pid=200, restarts=1, error="[Errno 111] out of luck [/]") for name in STAGES),
+            *(
+                ServiceStatus(name, "ready", pid=200, restarts=1, error="[Errno 111] out of luck [/]")
+                for name in STAGES
+            ),
             ServiceStatus("prometheus", "off"),
         ]
 
