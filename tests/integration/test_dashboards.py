@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import re
 import subprocess
 import sys
@@ -64,7 +65,8 @@ class Load:
 
     @property
     def seconds(self) -> int:
-        return round(self.end - self.begin)
+        """Its whole length: rounded down, its first moments would count as before it."""
+        return math.ceil(self.end - self.begin)
 
 
 @pytest.fixture(scope="module")
