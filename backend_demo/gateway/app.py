@@ -15,7 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from backend_demo import __version__
 from backend_demo.errors import ConfigurationInvalid, PortInUse
-from backend_demo.gateway import docs, health, history, original, problems, sensors, v1
+from backend_demo.gateway import docs, health, history, latest, original, problems, sensors
 from backend_demo.gateway.measure import Measured
 from backend_demo.settings import Settings
 from backend_demo.storage.pool import Database
@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     docs.install(app)
-    for router in (original.router, sensors.router, history.router, v1.router, health.router):
+    for router in (original.router, sensors.router, history.router, latest.router, health.router):
         app.include_router(router)
     if _is_loopback(settings.gateway_host):
         # a page in this machine's browser must not reach us under a name of its own (DNS rebinding)

@@ -8,7 +8,7 @@ import zlib
 
 import msgspec
 
-Key = tuple[int, float]
+from backend_demo.domain.load import Key
 
 
 class _Cursor(msgspec.Struct, array_like=True):

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from backend_demo.gateway import formats, problems
+from backend_demo.gateway.latest import ReadingModel
 from backend_demo.gateway.measure import observe_age
 from backend_demo.gateway.parameters import PAGE, HistoryParameters
 from backend_demo.gateway.streaming import RowsResponse
@@ -30,14 +31,6 @@ router = APIRouter(
 )
 
 
-class RowModel(BaseModel):
-    """A reading, or an average at a reading."""
-
-    sensor: int = Field(examples=[1])
-    timestamp: float = Field(examples=[1664000000.123], description="The sensor's time, epoch seconds.")
-    value: float = Field(examples=[21.0], description="Degrees Celsius.")
-
-
 class PageModel(BaseModel):
     """Rows by sensor and time."""
 
@@ -46,11 +39,11 @@ class PageModel(BaseModel):
 
 
 class ReadingsModel(PageModel):
-    readings: list[RowModel]
+    readings: list[ReadingModel]
 
 
 class AveragesModel(PageModel):
-    averages: list[RowModel]
+    averages: list[ReadingModel]
 
 
 class BucketModel(BaseModel):

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from backend_demo.domain.topics import SENSOR_MAX
 from backend_demo.gateway import problems
+from backend_demo.gateway.latest import unknown_sensor
 from backend_demo.gateway.parameters import Parameters, SensorNumber
-from backend_demo.gateway.v1 import unknown_sensor
 from backend_demo.storage import pages
 from backend_demo.storage.pool import Database
 

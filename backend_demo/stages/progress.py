@@ -28,7 +28,7 @@ class Progress:
     def done(self, records: Mapping[TP, Sequence[Record]], now: float) -> None:
         """Counts records whose outcome is durable. `now`: epoch seconds."""
         for tp, found in records.items():
-            records_done, waits = self._meters.get(tp.topic) or self._new_meters(tp.topic)
+            records_done, waits = self._meters_of(tp.topic)
             records_done.inc(len(found))
             metrics.observe_waits(waits, now, found)
             self._done[tp] = found[-1].offset + 1, found[-1].timestamp / 1000
@@ -45,8 +45,7 @@ class Progress:
                 known.pop(gone, None)
         for tp, (position, end) in ends.items():
             if tp not in self._known_since:  # what begins with its first record would hide that one from rates
-                metrics.records.labels(self._service, tp.topic)
-                metrics.hop_seconds.labels(self._service, tp.topic)
+                self._meters_of(tp.topic)
             since = self._known_since.setdefault(tp, now)
             done, timestamp = self._done.get(tp, (position, 0.0))
             left = max(0, end - (min(done, position) if under_way else position))
@@ -57,12 +56,11 @@ class Progress:
             metrics.lag_records.labels(*self._labels(tp)).set(left)
             metrics.lag_seconds.labels(*self._labels(tp)).set(max(0.0, now - oldest) if left else 0.0)
 
-    def _new_meters(self, topic: str) -> tuple[Counter, Histogram]:
-        found = self._meters[topic] = (
-            metrics.records.labels(self._service, topic),
-            metrics.hop_seconds.labels(self._service, topic),
-        )
-        return found
+    def _meters_of(self, topic: str) -> tuple[Counter, Histogram]:
+        if topic not in self._meters:
+            labels = self._service, topic
+            self._meters[topic] = metrics.records.labels(*labels), metrics.hop_seconds.labels(*labels)
+        return self._meters[topic]
 
     def _labels(self, tp: TP) -> tuple[str, str, str]:
         return self._service, tp.topic, str(tp.partition)

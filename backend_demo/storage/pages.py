@@ -6,10 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from backend_demo.domain.load import Key
 from backend_demo.storage.read import BLOCK, FIRST_BLOCK, Series
-
-Key = tuple[int, float]
-"""Sensor and time, epoch seconds."""
 
 Row: TypeAlias = tuple[int, float, float]
 """sensor_num, timestamp, value."""
@@ -21,7 +19,7 @@ class Selection:
 
     series: Series
     sensors: tuple[int, ...]
-    """None: all."""
+    """Empty: all."""
     start: float
     end: float
     """Epoch seconds, both included."""

@@ -1,4 +1,4 @@
-"""The typed routes under /v1."""
+"""The newest readings: /v1/latest."""
 
 from __future__ import annotations
 
