@@ -15,7 +15,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from backend_demo import __version__
 from backend_demo.errors import ConfigurationInvalid, PortInUse
-from backend_demo.gateway import docs, health, history, latest, original, problems, sensors
+from backend_demo.gateway import console, docs, health, history, latest, original, problems, sensors
+from backend_demo.gateway.direct import Direct
 from backend_demo.gateway.measure import Measured
 from backend_demo.settings import Settings
 from backend_demo.storage.pool import Database
@@ -43,11 +44,16 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # looked up at every request otherwise: 10 us
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.install(app)
     docs.install(app)
+    console.install(app)
     for router in (original.router, sensors.router, history.router, latest.router, health.router):
         app.include_router(router)
+    latest_route = next(route for route in original.router.routes if getattr(route, "path", "") == original.LATEST)
+    app.add_middleware(Direct, route=latest_route)
     if _is_loopback(settings.gateway_host):
         # a page in this machine's browser must not reach us under a name of its own (DNS rebinding)
         hosts = ["localhost", "127.0.0.1", "[::1]", settings.gateway_host]

@@ -19,6 +19,8 @@ from backend_demo.gateway.streaming import RowsResponse
 from backend_demo.storage import read
 from backend_demo.storage.pool import Database
 
+LATEST = "/temperature_latest"
+
 router = APIRouter(
     tags=["original"],
     dependencies=[Depends(each_once)],
@@ -76,13 +78,17 @@ def _range(request: Request, series: read.Series, wanted: RangeParameters) -> Re
     return RowsResponse(request.app.state.database, blocks, FORM, route=f"/{series}", newest_first=True)
 
 
-@router.get("/temperature_latest", response_model=list[StringRow], summary="The newest reading of one sensor")
+@router.get(LATEST, response_model=list[StringRow], summary="The newest reading of one sensor")
 async def temperature_latest(request: Request, wanted: Annotated[SensorParameters, Query()]) -> Response:
     """A list of the sensor's newest reading, by the sensor's time; empty for an unknown sensor."""
+    return await newest(request.app.state.database, wanted.sensor_num)
+
+
+async def newest(database: Database, sensor: int) -> Response:
+    """The answer of /temperature_latest. Raises DatabaseUnavailable."""
     metrics.latest_requests.inc()
-    database: Database = request.app.state.database
-    row = await database.read(lambda connection: read.latest(connection, "temperature", wanted.sensor_num))
+    row = await database.read(lambda connection: read.latest(connection, "temperature", sensor))
     if row is not None:
         metrics.latest_age.observe(max(0.0, time.time() - row[1]))
-        observe_age("/temperature_latest", [row])
+        observe_age(LATEST, [row])
     return Response(f"[{encode([row] if row else [])}]", media_type="application/json")

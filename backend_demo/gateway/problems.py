@@ -97,6 +97,11 @@ def _reason(found: dict[str, Any]) -> str:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseUnavailable)
+    return unavailable(error)
+
+
+def unavailable(error: DatabaseUnavailable) -> Response:
+    """The answer while the database is away."""
     return problem(503, error.code, error.message, {"Retry-After": str(RETRY_AFTER_S)})
 
 

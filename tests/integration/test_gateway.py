@@ -82,6 +82,18 @@ class TestOriginal:
         assert row == {"id": row["id"], "timestamp": "1700000009.0", "sensor_num": "1", "value": "29.0"}
         assert row["id"].isdigit()
 
+    @pytest.mark.parametrize("sensor", [1, 2, 999], ids=["rows", "one row", "unknown"])
+    def test_latest_is_the_same_past_fastapi_and_through_it(self, gateway: GatewayProcess, sensor: int) -> None:
+        def counted() -> float:
+            return gateway.metric('bdemo_request_seconds_count{route="/temperature_latest",status="200"}')
+
+        before = counted()
+        direct = gateway.get(f"/temperature_latest?sensor_num={sensor}")
+        through = gateway.get(f"/temperature_latest?sensor%5Fnum={sensor}")
+        assert (direct.status_code, direct.json()) == (through.status_code, through.json())
+        assert direct.headers["content-type"] == through.headers["content-type"]
+        assert counted() == before + 2
+
     @pytest.mark.parametrize("route", ["/temperature", "/average", "/temperature_latest"])
     def test_an_unknown_sensor_is_an_empty_list(self, gateway: GatewayProcess, route: str) -> None:
         parameters = {} if route.endswith("latest") else ALL_TIME
