@@ -5,28 +5,48 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware.cors import CORSMiddleware
 
 from backend_demo import __version__
 from backend_demo.errors import ConfigurationInvalid, PortInUse
-from backend_demo.gateway import console, docs, health, history, latest, original, problems, sensors
+from backend_demo.gateway import console, docs, exposure, health, history, latest, original, problems, sensors
+from backend_demo.gateway.access import Access
 from backend_demo.gateway.direct import Direct
+from backend_demo.gateway.limits import Heads, Limited
 from backend_demo.gateway.measure import Measured
+from backend_demo.gateway.protocol import BoundedProtocol
 from backend_demo.settings import Settings
+from backend_demo.stages.process import give_way
 from backend_demo.storage.pool import Database
+
+#: Of every answer: it is what it says it is, and no other page embeds it.
+HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin")]
+
+#: Other origins read, and see of an answer's head what our own routes say there.
+_CORS: dict[str, Any] = {
+    "allow_methods": ("GET", "HEAD"),
+    "allow_headers": ("Authorization", "Last-Event-ID"),
+    "expose_headers": ("ETag", "Link", "Retry-After", "WWW-Authenticate"),
+}
 
 #: Answers under way when the gateway is told to end may take so long; then they are cut off.
 SHUTDOWN_S = 3
+#: When there is too little CPU, readings are stored rather than told.
+NICENESS = 10
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. It connects to PostgreSQL when its lifespan begins, and serves while PostgreSQL is away."""
+    """The application. It connects to PostgreSQL when its lifespan begins, and serves while PostgreSQL is away.
+
+    Raises ConfigurationInvalid when others could reach it without a token.
+    """
+    exposure.check(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -54,11 +74,13 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     latest_route = next(route for route in original.router.routes if getattr(route, "path", "") == original.LATEST)
     app.add_middleware(Direct, route=latest_route)
-    if _is_loopback(settings.gateway_host):
-        # a page in this machine's browser must not reach us under a name of its own (DNS rebinding)
-        hosts = ["localhost", "127.0.0.1", "[::1]", settings.gateway_host]
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    # from here on, what is added later is asked earlier
+    app.add_middleware(Access, settings=settings)
+    app.add_middleware(Limited)
+    if settings.gateway_cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.gateway_cors_origins, **_CORS)
     app.add_middleware(Measured)
+    app.add_middleware(Heads)
     return app
 
 
@@ -67,11 +89,17 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 
     Raises PortInUse, ConfigurationInvalid; ServiceFailed when PostgreSQL does not come within a minute of the start.
     """
+    give_way(NICENESS)
     app = create_app(settings)
+    tls = exposure.tls_context(settings)
     config = uvicorn.Config(
         app,
+        http=BoundedProtocol,
+        headers=HEADERS,
+        ssl_context_factory=(lambda config, default: tls) if tls else None,
         log_config=None,
-        log_level="warning",
+        # its warnings tell what a client did wrong, at each request
+        log_level="error",
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -114,10 +142,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"the gateway cannot listen on {host} port {port}: {problem.strerror or problem}",
             hint="change BDEMO_GATEWAY_HOST or BDEMO_GATEWAY_PORT",
         ) from problem
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
