@@ -5,13 +5,15 @@ Flag > BDEMO_ environment > /run/secrets > bdemo.toml > .env > default.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from backend_demo.errors import ConfigurationInvalid, suggest
 from backend_demo.places import CONFIG_FILE, default_state_dir, find_upward
@@ -20,7 +22,13 @@ ENV_PREFIX = "BDEMO_"
 
 #: Where a container finds its secrets, one a file: `bdemo_postgres_dsn`, `bdemo_mqtt_password`.
 SECRETS_DIR = Path("/run/secrets")
-SECRETS = ("postgres_dsn", "mqtt_password")
+SECRETS = ("postgres_dsn", "mqtt_password", "gateway_tokens", "gateway_token")
+
+#: What a header and a WebSocket's subprotocol can hold as it is; 32 characters of hexadecimal digits are 128 bits.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+-]{32,256}", re.ASCII)
+
+#: An origin as a browser writes it: no path, no slash at the end.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", re.ASCII)
 
 
 def _port(default: int, description: str) -> Any:
@@ -70,6 +78,36 @@ class Settings(BaseSettings):
     gateway_host: str = Field("127.0.0.1", description="Address on which the gateway listens.")
     gateway_port: int = _port(8007, "Port of the REST gateway.")
     gateway_url: str = Field("http://127.0.0.1:8007", description="Where clients reach the gateway.")
+    gateway_token: str = Field("", repr=False, description="The token that clients show to the gateway; empty: none.")
+    gateway_tokens: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="Tokens that the gateway takes, of 32 letters and digits or more, with spaces or lines between "
+        "them or as a JSON list; none: it asks for no token, and listens on a loopback address only.",
+    )
+    gateway_tls_cert: Path | None = Field(None, description="The gateway's certificate with its chain, PEM.")
+    gateway_tls_key: Path | None = Field(None, description="The private key of the gateway's certificate, PEM.")
+    gateway_plaintext: bool = Field(
+        False, description="Let the gateway listen beyond loopback without TLS: tokens and answers travel in the clear."
+    )
+    gateway_published_on_loopback: bool = Field(
+        False,
+        description="The gateway's address is in a container whose port is published on a loopback address only, so "
+        "it is as good as one. Whoever publishes it elsewhere gives it to everybody.",
+    )
+    gateway_allowed_hosts: tuple[str, ...] = Field(
+        (), description="Names by which the gateway is called, besides localhost and the address on which it listens."
+    )
+    gateway_cors_origins: tuple[str, ...] = Field(
+        (),
+        description="Origins such as `https://example.org:8443` whose pages may read from the gateway; none: only the "
+        "gateway's own.",
+    )
+    metrics_targets: Path | None = Field(
+        None,
+        description="File that tells the gateway where every copy's metrics are, in Prometheus's form and kept by the "
+        "stack; none: those of a single copy each, on `stats_host`.",
+    )
     stats_host: str = Field("127.0.0.1", description="Address on which every service serves /metrics.")
     bridge_stats_port: int = _port(7001, "Port of the bridge's metrics.")
     collection_stats_port: int = _port(7002, "Port of the collection's metrics.")
@@ -152,6 +190,29 @@ class Settings(BaseSettings):
     def _dsn(cls, value: str) -> str:
         if not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("a PostgreSQL URL begins with postgresql://")
+        return value
+
+    @field_validator("gateway_tokens", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return json.loads(value) if value.lstrip().startswith("[") else value.split()
+
+    @field_validator("gateway_tokens")
+    @classmethod
+    def _tokens(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, token in enumerate(value, 1):
+            if not _TOKEN.fullmatch(token):  # and it is not told which
+                raise ValueError(f"token {number} is not 32 to 256 letters, digits or . _ ~ + - without anything else")
+        return value
+
+    @field_validator("gateway_cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin[:60]!r} is no origin such as https://example.org:8443")
         return value
 
     @classmethod

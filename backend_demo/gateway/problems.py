@@ -109,7 +109,10 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     detail = error.detail if error.detail != phrase else f"{request.method} {request.url.path}"
-    headers = dict(error.headers) if error.headers else None
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        allowed = headers.get("Allow", "GET")
+        headers["Allow"] = allowed if "HEAD" in allowed else allowed.replace("GET", "GET, HEAD")
     return problem(error.status_code, phrase.lower().replace(" ", "_"), detail, headers)
 
 
