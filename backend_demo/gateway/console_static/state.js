@@ -1,0 +1,92 @@
+// What is looked at, kept in the address so that it can be shared and reloaded.
+
+export const VIEWS = ["live", "pipeline", "services", "dead-letters", "trace"];
+
+/** Ranges up to now, seconds. */
+export const RANGES = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400 };
+
+/** As many sensors can be told apart by colour. */
+export const CHOSEN_MAX = 8;
+
+/**
+ * @typedef {object} State
+ * @property {string} view
+ * @property {number[]|null} sensors null: nobody has chosen yet
+ * @property {string} range of RANGES, as long as it goes up to now
+ * @property {number|null} from epoch seconds; null: live
+ * @property {number|null} to
+ * @property {"split"|"together"} layout a chart each, or one for all
+ * @property {string} stage of dead letters
+ * @property {string} reason of dead letters
+ */
+
+/** @type {State} */
+export const DEFAULT = {
+  view: "live",
+  sensors: null,
+  range: "5m",
+  from: null,
+  to: null,
+  layout: "split",
+  stage: "",
+  reason: "",
+};
+
+/** The state of an address's hash; what makes no sense there is left out. Pure. @param {string} hash @returns {State} */
+export function parse(hash) {
+  const [view, query = ""] = hash.replace(/^#/, "").split("?");
+  const given = new URLSearchParams(query);
+  const state = { ...DEFAULT };
+  if (VIEWS.includes(view)) state.view = view;
+  if (given.has("sensors")) {
+    const numbers = given.get("sensors").split(",").filter((word) => /^\d{1,15}$/.test(word)).map(Number);
+    state.sensors = [...new Set(numbers)].slice(0, CHOSEN_MAX);
+  }
+  if (given.get("range") in RANGES) state.range = given.get("range");
+  const [from, to] = ["from", "to"].map((name) => (given.has(name) ? Number(given.get(name)) : NaN));
+  if (from >= 0 && to > from) Object.assign(state, { from, to });
+  if (given.get("layout") === "together") state.layout = "together";
+  state.stage = given.get("stage") ?? "";
+  state.reason = given.get("reason") ?? "";
+  return state;
+}
+
+/** The reverse: the defaults are not written. Pure. @param {State} state */
+export function format(state) {
+  const query = [];
+  if (state.sensors) query.push(`sensors=${state.sensors.join(",")}`);
+  if (state.from != null) query.push(`from=${state.from}`, `to=${state.to}`);
+  else if (state.range !== DEFAULT.range) query.push(`range=${state.range}`);
+  for (const name of ["layout", "stage", "reason"])
+    if (state[name] !== DEFAULT[name]) query.push(`${name}=${encodeURIComponent(state[name])}`);
+  return `#${state.view}${query.length ? `?${query.join("&")}` : ""}`;
+}
+
+class Store extends EventTarget {
+  /** @type {State} */
+  current = parse(location.hash);
+
+  constructor() {
+    super();
+    window.addEventListener("hashchange", () => this.#become(parse(location.hash)));
+  }
+
+  /**
+   * Changes a part. `step`: the browser's Back button comes back to what was before.
+   * @param {Partial<State>} part
+   */
+  set(part, { step = false } = {}) {
+    const next = { ...this.current, ...part };
+    if (format(next) === format(this.current)) return;
+    history[step ? "pushState" : "replaceState"](null, "", format(next));
+    this.#become(next);
+  }
+
+  #become(next) {
+    const before = this.current;
+    this.current = next;
+    this.dispatchEvent(Object.assign(new Event("change"), { before }));
+  }
+}
+
+export const store = new Store();
