@@ -132,6 +132,7 @@ requested_age = Histogram(
     buckets=(*LATENCIES, 300, 3600, 86_400),
 )
 streams = Gauge("bdemo_streams", "Answers that are sent while they are read, at this moment.")
+streams_dropped = Counter("bdemo_streams_dropped_total", "Live streams ended because their client was too slow.")
 
 
 # -- many observations at once: one by one they would cost more than the work that they are about

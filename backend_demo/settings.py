@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from backend_demo.errors import ConfigurationInvalid, suggest
@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     postgres_dsn: str = Field(
         "postgresql://bdemo@127.0.0.1:5432/temperature", repr=False, description="PostgreSQL connection URL."
     )
+    postgres_reader_dsn: str = Field(
+        "",
+        repr=False,
+        description="PostgreSQL connection URL of a role that only reads, for `bdemo query sql`; empty: the stack's.",
+    )
     postgres_port: int = _port(5432, "Port of the stack's PostgreSQL.")
     mqtt_host: str = Field("127.0.0.1", description="Host of the MQTT broker.")
     mqtt_port: int = _port(1883, "Port of the MQTT broker.")
@@ -107,6 +112,9 @@ class Settings(BaseSettings):
         None,
         description="File that tells the gateway where every copy's metrics are, in Prometheus's form and kept by the "
         "stack; none: those of a single copy each, on `stats_host`.",
+    )
+    stream_clients: int = Field(
+        500, ge=1, le=900, description="Live streams at a time, as server-sent events or by WebSocket."
     )
     stats_host: str = Field("127.0.0.1", description="Address on which every service serves /metrics.")
     bridge_stats_port: int = _port(7001, "Port of the bridge's metrics.")
@@ -185,10 +193,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{server.strip()!r} is not host:port")
         return value
 
-    @field_validator("postgres_dsn")
+    @field_validator("postgres_dsn", "postgres_reader_dsn")
     @classmethod
-    def _dsn(cls, value: str) -> str:
-        if not value.startswith(("postgresql://", "postgres://")):
+    def _dsn(cls, value: str, info: ValidationInfo) -> str:
+        if (value or info.field_name == "postgres_dsn") and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("a PostgreSQL URL begins with postgresql://")
         return value
 

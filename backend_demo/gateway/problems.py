@@ -80,6 +80,11 @@ _PLAIN_WORDS = {"missing": "is missing", "extra_forbidden": "is no parameter of 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    return invalid(error)
+
+
+def invalid(error: RequestValidationError) -> Response:
+    """The answer to parameters that are wrong."""
     errors = [
         {"field": ".".join(str(part) for part in found["loc"][1:]) or "query", "reason": _reason(found)}
         for found in error.errors()

@@ -16,6 +16,8 @@ HEADERS_MAX = 100
 HEAD_MAX = 65_536
 #: A request must be there in this time, body and all: clients that send a byte now and then would hold connections.
 REQUEST_S = 10.0
+#: The extension of a connection's scope: what ends it at once, with all that the client has not taken.
+ABORT = "bdemo.abort"
 #: A client that is refused while it still sends reads the answer only if we go on listening.
 LINGER_S = 2.0
 
@@ -65,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
         self._in_head = self._in_request = True
         self._head_bytes = 0
 

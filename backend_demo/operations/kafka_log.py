@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -23,19 +23,28 @@ POLL_S = 1.0
 POLL_RECORDS = 1000
 RETRY_S = 1.0
 
+#: What a KafkaLog tells its user.
+AWAY, BACK = "waiting for Kafka", "Kafka is back"
+
 
 async def partitions_of(bootstrap: str) -> dict[str, list[Partition]]:
     """Every topic with its partitions. Raises ServiceFailed."""
+    return (await cluster_of(bootstrap))[1]
+
+
+async def cluster_of(bootstrap: str) -> tuple[str, dict[str, list[Partition]]]:
+    """The id of the Kafka cluster, and every topic with its partitions. Raises ServiceFailed."""
     admin = AIOKafkaAdminClient(**_client_options(bootstrap))
     try:
         async with asyncio.timeout(CALL_S):
             await admin.start()
+            cluster = await admin.describe_cluster()
             described = await admin.describe_topics()
     except (KafkaError, OSError) as problem:
         raise _unreachable(bootstrap) from problem
     finally:
         await admin.close()
-    return {
+    return str(cluster["cluster_id"]), {
         topic["topic"]: sorted(TopicPartition(topic["topic"], entry["partition"]) for entry in topic["partitions"])
         for topic in described
     }
@@ -88,6 +97,19 @@ class KafkaLog:
         found = await self._ask(lambda consumer: consumer.offsets_for_times(dict(milliseconds)))
         ends = await self.ends()
         return {partition: ends[partition] if at is None else at.offset for partition, at in found.items()}
+
+    async def read(
+        self, starts: Mapping[Partition, int], ends: Mapping[Partition, int]
+    ) -> AsyncGenerator[dict[Partition, list[Record]], None]:
+        """What lies between these offsets, a poll at a time, which may be empty; moves `positions` no further."""
+        self.seek(starts)
+        while behind := [partition for partition, end in ends.items() if self.positions[partition] < end]:
+            found = await self.poll(behind)
+            self.positions.update({partition: min(self.positions[partition], ends[partition]) for partition in behind})
+            yield {
+                partition: [record for record in records if record.offset < ends[partition]]
+                for partition, records in found.items()
+            }
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
         """Goes to these offsets."""
@@ -142,7 +164,7 @@ class KafkaLog:
                 f"Kafka's records cannot be read: {type(problem).__name__}: {problem}",
                 hint="leave that topic out, or look with: bdemo logs kafka",
             ) from problem
-        self._notify("waiting for Kafka")
+        self._notify(AWAY)
         began = time.monotonic()
         while True:
             try:
@@ -157,7 +179,7 @@ class KafkaLog:
             else:
                 break
         self._silent_polls = 0
-        self._notify("Kafka is back")
+        self._notify(BACK)
 
     async def _connect(self) -> None:
         consumer = AIOKafkaConsumer(

@@ -1,0 +1,124 @@
+"""The newest dead letters: what was refused, why, and where it came from."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+import msgspec
+
+from backend_demo.domain.dead_letter import read_headers
+from backend_demo.domain.topics import SENSOR_MAX, sensor_of
+from backend_demo.operations.kafka_log import KafkaLog
+from backend_demo.operations.tail_merge import Partition, Record, time_of
+
+#: More of a refused payload is not shown.
+PAYLOAD_MAX = 2000
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A dead letter as it is shown."""
+
+    id: str
+    """Partition and offset of the dead letter itself."""
+    time: float | None
+    """Epoch seconds at which it was written."""
+    stage: str
+    reason: str
+    detail: str
+    sensor: int | None
+    """None: its origin names no sensor."""
+    topic: str
+    """The origin: Kafka's topic, or MQTT's."""
+    partition: int | None
+    """None: the origin is MQTT."""
+    offset: int | None
+    payload: str | None
+    """The refused bytes, up to a limit; None: there were none."""
+    encoding: str
+    """`utf-8`: the payload is text; `base64`: it was none."""
+    size: int
+    """Bytes of the whole payload."""
+    truncated: bool
+    """The payload is longer than what stands here."""
+
+
+def refused(record: Record) -> Refused:
+    """What a record of the topic `dead-letter` tells; also of one whose headers are not ours."""
+    headers = read_headers((name, value or b"") for name, value in record.headers)
+    raw = record.value
+    shown = (raw or b"")[:PAYLOAD_MAX]
+    text = _text(shown, cut=raw is not None and len(raw) > PAYLOAD_MAX)
+    size = _number(headers.get("truncated-from", "")) or len(raw or b"")
+    return Refused(
+        id=f"{record.partition}:{record.offset}",
+        time=record.timestamp,
+        stage=headers.get("stage", "unknown"),
+        reason=headers.get("reason", "unknown"),
+        detail=headers.get("detail", ""),
+        sensor=_sensor(record.key),
+        topic=headers.get("origin-topic", "unknown"),
+        partition=_number(headers.get("origin-partition", "")),
+        offset=_number(headers.get("origin-offset", "")),
+        payload=None if raw is None else base64.b64encode(shown).decode() if text is None else text,
+        encoding="utf-8" if text is not None else "base64",
+        size=size,
+        truncated=size > len(shown),
+    )
+
+
+def _text(raw: bytes, *, cut: bool) -> str | None:
+    """The bytes as text; None where they are none. `cut`: the last character may be there in part."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as problem:
+        if cut and problem.reason == "unexpected end of data":
+            return raw[: problem.start].decode()
+        return None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else None
+
+
+def _sensor(key: bytes | None) -> int | None:
+    """The sensor that a record's key names, by its number or by its MQTT topic."""
+    if key is None:
+        return None
+    text = key.decode(errors="replace")
+    number = _number(text)
+    return sensor_of(text) if number is None or number > SENSOR_MAX or text != str(number) else number
+
+
+async def newest(
+    log: KafkaLog, count: int, wanted: Callable[[Refused], bool], *, look_back: int
+) -> tuple[list[Refused], bool]:
+    """The newest `count` wanted ones of the log's partitions, newest first, and whether there may be older ones.
+
+    Looks at about the newest `look_back` records, from the newest part backwards until no older one can belong to
+    them.
+    """
+    begins, ends = await log.starts(0), await log.ends()
+    kept: list[tuple[float, int, Refused]] = []
+    complete_from: dict[Partition, float] = {}
+    upto, span, looked = dict(ends), count, 0
+    while True:
+        starts = {partition: max(begins[partition], upto[partition] - span) for partition in ends}
+        async for found in log.read(starts, upto):
+            for partition, records in found.items():
+                for record in records:
+                    time = time_of(record)
+                    complete_from[partition] = min(time, complete_from.get(partition, time))
+                    letter = refused(record)
+                    if wanted(letter):
+                        kept.append((time, record.offset, letter))
+        looked += sum(upto[partition] - starts[partition] for partition in ends)
+        kept.sort(key=lambda entry: entry[:2], reverse=True)
+        older = [partition for partition in ends if starts[partition] > begins[partition]]
+        unseen_before = max((complete_from.get(partition, float("inf")) for partition in older), default=None)
+        enough = len(kept) >= count and (unseen_before is None or kept[count - 1][0] >= unseen_before)
+        if unseen_before is None or enough or looked >= look_back:
+            more = len(kept) > count or unseen_before is not None
+            return [letter for _, _, letter in kept[:count]], more
+        del kept[count:]
+        upto, span = starts, span * 4
