@@ -39,6 +39,11 @@ class Readiness:
         self._was_ready = False
 
     @property
+    def missing(self) -> str | None:
+        """Why requests would not be answered, as it was a moment ago."""
+        return self._missing
+
+    @property
     def hopeless(self) -> bool:
         """The database has not been there since the start, for the whole time that it may take."""
         return not self._was_ready and time.monotonic() - self._started > self._start_limit_s

@@ -112,7 +112,7 @@ class ComposeStack:
         settings = self._settings or settings_module.load(state_dir=self.state.path)
         shifted = ports.free(settings) if self._any_port else ports.shifted(settings)
         addressed = self.project.save(shifted, offset=settings.port_offset, any_port=self._any_port)
-        self.state.save(addressed.model_copy(update={"stack": "compose"}))
+        self.state.save(addressed.model_copy(update={"stack": "compose", "metrics_targets": None}))
 
     def _bring_up(
         self, copies: Mapping[str, int], found: Mapping[str, Container], report: Report, *, new: bool
@@ -151,7 +151,7 @@ class ComposeStack:
         self._keep_secrets()
 
     def _want(self, copies: Mapping[str, int]) -> None:
-        """Records how many copies there are to be, and tells Prometheus."""
+        """Records how many copies there are to be, and tells Prometheus and the gateway."""
         self.state.want(copies)
         found = prometheus.targets(self.state.wanted(), prometheus.container_address)
         prometheus.write_targets(self.project.targets, found)

@@ -114,6 +114,7 @@ def files(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
         "bridge/bdemo_mqtt_password": passwords["bridge"],
         "loader/bdemo_postgres_dsn": dsn("bdemo", passwords),
         "gateway/bdemo_postgres_dsn": dsn("bdemo_reader", passwords),
+        "gateway/bdemo_mqtt_password": passwords["sensor"],
         "simulator/bdemo_mqtt_password": passwords["sensor"],
         "grafana/grafana_password": passwords["grafana"],
         "pgadmin/pgadmin_password": passwords["pgadmin"],

@@ -90,9 +90,11 @@ class EmbeddedStack:
     def _launch(self, wanted: Collection[str], report: Report) -> None:
         """Starts a supervisor that knows every program and runs none yet."""
         from backend_demo.stack import ports, programs
+        from backend_demo.stack.servers import prometheus
 
         self._end_leftovers()
         settings = self._chosen_ports()
+        settings = settings.model_copy(update={"metrics_targets": self._targets / prometheus.TARGETS})
         ports.check_free(settings.model_dump(), wanted)
         known = programs.prepare(settings, self.state, report)
         self.state.save(settings)
@@ -128,13 +130,18 @@ class EmbeddedStack:
             self.supervisor.start(processes[kafka.CACHE])
 
     def _want(self, copies: Mapping[str, int]) -> None:
-        """Records how many copies there are to be, and tells Prometheus."""
+        """Records how many copies there are to be, and tells Prometheus and the gateway."""
         from backend_demo.stack.servers import prometheus
 
         self.state.want(copies)
         address = partial(prometheus.local_address, addresses=self.state.saved())
         found = prometheus.targets(self.state.wanted(), address)
-        prometheus.write_targets(self.state.path / "prometheus" / "targets", found)
+        prometheus.write_targets(self._targets, found)
+
+    @property
+    def _targets(self) -> Path:
+        """The folder with the file that tells where the metrics of all copies are."""
+        return self.state.path / "prometheus" / "targets"
 
     def _blocked(self, names: Collection[str], report: Report) -> list[str]:
         """Those whose port another process has; it may well be the user's own Prometheus."""

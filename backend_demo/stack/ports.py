@@ -68,7 +68,10 @@ def addressed(settings: Settings, ports: dict[str, int]) -> Settings:
             "port_offset": 0,
             "kafka_bootstrap": f"{HOST}:{ports['kafka_port']}",
             "mqtt_host": HOST,
+            # where it needs no TLS, which probes and clients of a stack do not speak
             "gateway_host": HOST,
+            "gateway_tls_cert": None,
+            "gateway_tls_key": None,
             "gateway_url": f"http://{HOST}:{ports['gateway_port']}",
             "stats_host": HOST,
         }

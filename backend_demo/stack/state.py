@@ -42,7 +42,10 @@ CONTENTS = (
 )
 
 #: Settings that differ from user to user or hold secrets: never in stack.json.
-_PRIVATE = {"state_dir", "postgres_dsn", "mqtt_username", "mqtt_password", "failpoint"}
+_PRIVATE = {
+    *("state_dir", "postgres_dsn", "postgres_reader_dsn", "mqtt_username", "mqtt_password"),
+    *("gateway_tokens", "gateway_token", "failpoint"),
+}
 
 
 class StateDirectory:

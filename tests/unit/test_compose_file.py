@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from backend_demo import __version__
+from backend_demo.gateway import exposure
 from backend_demo.settings import ORIGINAL_NAMES, SECRETS, Settings, read_env_file
 from backend_demo.stack import compose_setup
 from backend_demo.stack.servers import kafka, postgres, prometheus
@@ -34,6 +36,12 @@ OWN = {
     "kafka_heap_mb",
     "instance",
     "gateway_url",
+    "gateway_tls_cert",
+    "gateway_tls_key",
+    "gateway_plaintext",
+    "gateway_published_on_loopback",
+    "gateway_allowed_hosts",
+    "metrics_targets",
     "topic_replication",
 }
 
@@ -128,6 +136,23 @@ def test_prometheus_asks_every_service_at_its_container() -> None:
     ]
 
 
+def test_the_gateway_sees_the_same_targets_and_needs_no_token() -> None:
+    gateway = CONTAINERS["gateway"]
+    mounts = {mount.target: mount.source for mount in map(Mount, gateway["volumes"])}
+    same = {mount.target: mount.source for mount in map(Mount, CONTAINERS["prometheus"]["volumes"])}
+    assert mounts["/etc/bdemo/targets"] == same["/etc/prometheus/targets"]
+    values = {
+        name.removeprefix("BDEMO_").lower(): value
+        for name, value in gateway["environment"].items()
+        if name.startswith(("BDEMO_GATEWAY", "BDEMO_METRICS")) and value
+    }
+    values["gateway_allowed_hosts"] = json.loads(values["gateway_allowed_hosts"])
+    settings = Settings(**values)
+    assert settings.metrics_targets == Path("/etc/bdemo/targets", prometheus.TARGETS)
+    exposure.check(settings)
+    assert exposure.is_private(settings)
+
+
 def test_prometheus_is_given_every_file_that_its_configuration_names() -> None:
     mounts = {mount.target: mount.source for mount in map(Mount, CONTAINERS["prometheus"]["volumes"])}
     for name in (*prometheus.FILES, "targets"):
@@ -153,7 +178,12 @@ def test_setup_writes_where_each_reader_looks() -> None:
 
 def test_a_service_is_given_the_user_that_it_needs_and_no_other() -> None:
     files = compose_setup.files(Settings(), PASSWORDS)
-    for service, user in (("bridge", "bridge"), ("simulator", "sensor"), ("migrate", "observer")):
+    for service, user in (
+        ("bridge", "bridge"),
+        ("gateway", "sensor"),
+        ("simulator", "sensor"),
+        ("migrate", "observer"),
+    ):
         assert CONTAINERS[service]["environment"]["BDEMO_MQTT_USERNAME"] == user
         assert files[f"{service}/bdemo_mqtt_password"] == PASSWORDS[user]
     assert "//bdemo:password%20of%20bdemo@" in files["loader/bdemo_postgres_dsn"]

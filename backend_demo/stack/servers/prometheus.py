@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: The same files as in the container; they name one another and the targets relative to where they are.
 FILES = ("prometheus.yml", "rules.yml")
 
+#: The file of targets, in a folder of its own.
+TARGETS = "services.json"
+
 #: What it keeps, whichever is less.
 RETENTION = ("--storage.tsdb.retention.time=7d", "--storage.tsdb.retention.size=512MB")
 
@@ -105,10 +108,10 @@ def write_targets(folder: Path, found: list[dict[str, Any]]) -> None:
     """Writes the targets, whole or not at all: Prometheus, maybe another user's process, reads them at once."""
     folder.mkdir(exist_ok=True, parents=True)
     folder.chmod(0o755)
-    temporary = folder / "services.json.new"
+    temporary = folder / f"{TARGETS}.new"
     temporary.write_text(text_of(found))
     temporary.chmod(0o644)
-    temporary.replace(folder / "services.json")
+    temporary.replace(folder / TARGETS)
 
 
 def text_of(found: list[dict[str, Any]]) -> str:
