@@ -15,12 +15,30 @@ from starlette.middleware.cors import CORSMiddleware
 
 from backend_demo import __version__
 from backend_demo.errors import ConfigurationInvalid, PortInUse
-from backend_demo.gateway import console, docs, exposure, health, history, latest, original, problems, sensors
+from backend_demo.gateway import (
+    console,
+    dead_letters,
+    docs,
+    exposure,
+    health,
+    history,
+    latest,
+    original,
+    problems,
+    sensors,
+    stats,
+    stream,
+    websocket,
+)
 from backend_demo.gateway.access import Access
+from backend_demo.gateway.dead_letters import DeadLetters
 from backend_demo.gateway.direct import Direct
 from backend_demo.gateway.limits import Heads, Limited
+from backend_demo.gateway.live import Live
 from backend_demo.gateway.measure import Measured
 from backend_demo.gateway.protocol import BoundedProtocol
+from backend_demo.gateway.protocol_ws import FramesProtocol
+from backend_demo.gateway.sampler import Sampler
 from backend_demo.settings import Settings
 from backend_demo.stages.process import give_way
 from backend_demo.storage.pool import Database
@@ -54,8 +72,15 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.database = database
             app.state.readiness = health.Readiness(database)
             app.state.watch = tasks.create_task(app.state.readiness.watch())
+            app.state.sampler = Sampler(settings, app.state.readiness)
+            looking = tasks.create_task(app.state.sampler.run())
+            reading = tasks.create_task(app.state.live.run())
+            keeping = tasks.create_task(app.state.dead_letters.run())
             yield
             app.state.watch.cancel()
+            looking.cancel()
+            reading.cancel()
+            keeping.cancel()
 
     app = FastAPI(
         title="REST API",
@@ -67,11 +92,14 @@ def create_app(settings: Settings) -> FastAPI:
         # looked up at every request otherwise: 10 us
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.state.live = Live(settings.kafka_bootstrap, clients_max=settings.stream_clients)
+    app.state.dead_letters = DeadLetters(settings.kafka_bootstrap)
     problems.install(app)
     docs.install(app)
     console.install(app)
-    for router in (original.router, sensors.router, history.router, latest.router, health.router):
-        app.include_router(router)
+    for module in (original, sensors, history, latest, stream, dead_letters, stats, health):
+        app.include_router(module.router)
+    app.router.routes.append(websocket.route)
     latest_route = next(route for route in original.router.routes if getattr(route, "path", "") == original.LATEST)
     app.add_middleware(Direct, route=latest_route)
     # from here on, what is added later is asked earlier
@@ -95,6 +123,9 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
+        ws=FramesProtocol,
+        ws_max_size=websocket.MESSAGE_MAX,
+        ws_per_message_deflate=False,
         headers=HEADERS,
         ssl_context_factory=(lambda config, default: tls) if tls else None,
         log_config=None,
@@ -106,7 +137,11 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         lifespan="on",
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    server = _Server(config, lambda: stop.is_set() or app.state.readiness.hopeless or app.state.watch.done())
+    server = _Server(
+        config,
+        ended=lambda: stop.is_set() or app.state.readiness.hopeless or app.state.watch.done(),
+        at_end=app.state.live.close,
+    )
     with _listen(settings.gateway_host, settings.gateway_port) as listener:
         await server.serve(sockets=[listener])
     if app.state.readiness.hopeless:
@@ -118,9 +153,15 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 class _Server(uvicorn.Server):
     """uvicorn, ended by a condition of ours instead of by the signals, which the process itself handles."""
 
-    def __init__(self, config: uvicorn.Config, ended: Callable[[], bool]) -> None:
+    def __init__(self, config: uvicorn.Config, ended: Callable[[], bool], at_end: Callable[[], None]) -> None:
+        """`at_end`: ends the answers that have no end of their own."""
         super().__init__(config)
         self._ended = ended
+        self._at_end = at_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._at_end()
+        await super().shutdown(sockets)
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         return contextlib.nullcontext()

@@ -19,7 +19,9 @@ from backend_demo.operations.kafka_log import AWAY, BACK, KafkaLog, cluster_of
 from backend_demo.operations.tail_merge import Partition, Record
 
 #: What comes within this time is sent to a client at once.
-GATHER_S = 0.03
+GATHER_S = 0.025
+#: In which Kafka answers when it has records.
+FETCH_S = 0.01
 #: The reader goes on for so long after its last client: it may come back.
 LINGER_S = 20.0
 #: A client that hears nothing for so long gets a sign of life.
@@ -118,8 +120,10 @@ class Live:
         while True:
             found = await kafka.poll()
             if found:
-                self._tell(self._next(found, kafka.positions))
                 await asyncio.sleep(GATHER_S)
+                for partition, records in (await kafka.poll(wait_s=FETCH_S)).items():
+                    found.setdefault(partition, []).extend(records)
+                self._tell(self._next(found, kafka.positions))
             if self._open:
                 wanted_at = time.monotonic()
             elif time.monotonic() - wanted_at > LINGER_S:

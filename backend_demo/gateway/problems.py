@@ -75,7 +75,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-_PLAIN_WORDS = {"missing": "is missing", "extra_forbidden": "is no parameter of this route"}
+_PLAIN_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no parameter of this route",
+    "json_invalid": "is no JSON",
+    "model_attributes_type": "is no JSON object",
+}
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -86,11 +91,17 @@ async def _invalid(request: Request, error: Exception) -> Response:
 def invalid(error: RequestValidationError) -> Response:
     """The answer to parameters that are wrong."""
     errors = [
-        {"field": ".".join(str(part) for part in found["loc"][1:]) or "query", "reason": _reason(found)}
+        {"field": _field(*found["loc"]), "reason": _reason(found)}
         for found in error.errors()
     ]
     detail = "; ".join(f"{found['field']}: {found['reason']}" for found in errors[:3])
     return problem(422, "invalid_parameters", detail, errors=errors)
+
+
+def _field(where: str, *parts: str | int) -> str:
+    """The parameter, or the part of it; of a body that is no JSON, the place is a number of bytes."""
+    whole = where == "body" and not any(isinstance(part, str) for part in parts)
+    return where if whole else ".".join(map(str, parts)) or where
 
 
 def _reason(found: dict[str, Any]) -> str:

@@ -68,6 +68,7 @@ class KafkaLog:
         self._notify = notify
         self._consumer: Any = None
         self._silent_polls = 0
+        self._sought = False
         self.positions: dict[Partition, int] = dict.fromkeys(self._partitions, 0)
         """The offset that comes next in each partition."""
 
@@ -112,26 +113,37 @@ class KafkaLog:
             }
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        """Goes to these offsets."""
+        """Goes to these offsets; from now on, what comes there is fetched."""
+        self._sought = True
         self.positions.update(positions)
         for partition, offset in positions.items():
             self._consumer.seek(TopicPartition(*partition), offset)
+        self._consumer.resume(*map(TopicPartition._make, positions))
 
-    async def poll(self, partitions: Collection[Partition] = ()) -> dict[Partition, list[Record]]:
-        """The next records of these partitions (none named: of all), oldest first; nothing after a second without any.
+    def rest(self) -> None:
+        """Fetches nothing until the next `seek`: a question need not wait behind a fetch for which there is no record.
+
+        That would be half a second.
+        """
+        self._consumer.pause(*self._partitions)
+
+    async def poll(
+        self, partitions: Collection[Partition] = (), *, wait_s: float = POLL_S
+    ) -> dict[Partition, list[Record]]:
+        """The next records of these partitions (none named: of all), oldest first; nothing when none come in time.
 
         Waits, and says so, while Kafka is away. Raises ServiceFailed when that takes too long, or on unreadable data.
         """
         asked = [TopicPartition(*partition) for partition in partitions] or self._partitions
         try:
             async with asyncio.timeout(CALL_S):
-                found = await self._consumer.getmany(*asked, timeout_ms=round(POLL_S * 1000), max_records=POLL_RECORDS)
+                found = await self._consumer.getmany(*asked, timeout_ms=round(wait_s * 1000), max_records=POLL_RECORDS)
                 # where records were compacted away, a position moves without a record
                 for partition in found or asked:
                     self.positions[partition] = await self._consumer.position(partition)
             if found:
                 self._silent_polls = 0
-            else:
+            elif wait_s >= POLL_S:
                 await self._look_after_silence(asked)
         except (KafkaError, OSError) as problem:
             await self._wait_for_kafka(problem)
@@ -189,12 +201,14 @@ class KafkaLog:
             async with asyncio.timeout(CALL_S):
                 await consumer.start()
                 consumer.assign(self._partitions)
+                consumer.pause(*self._partitions)  # where to read is not known yet
                 await consumer.end_offsets(self._partitions)  # a broker that listens may still have no leaders
         except BaseException:
             await _stop(consumer)
             raise
         self._consumer = consumer
-        self.seek(self.positions)
+        if self._sought:
+            self.seek(self.positions)
 
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
