@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,12 +15,11 @@ from rich.text import Text
 from backend_demo.cli import output
 from backend_demo.cli.tail_format import readable
 from backend_demo.domain.topics import DEAD_LETTER
+from backend_demo.operations.trace_document import document
 from backend_demo.operations.trace_path import ACKNOWLEDGED, ROUTES, TABLES
 
 if TYPE_CHECKING:
     from backend_demo.operations.trace_path import Hop, Trace
-
-SCHEMA = "bdemo.trace/1"
 
 HEADER = ("hop", "by", "where", "+ms", "ms")
 GAP = 2
@@ -119,27 +117,6 @@ def show_end(trace: Trace) -> None:
 def show_json(trace: Trace) -> None:
     """The whole trace as a document."""
     output.show_json(document(trace))
-
-
-def document(trace: Trace) -> dict[str, Any]:
-    """The trace in plain types."""
-    hops = []
-    for hop in trace.hops:
-        fields = dataclasses.asdict(hop)
-        hops.append(fields | fields.pop("place"))
-    return {
-        "schema": SCHEMA,
-        "sensor": trace.sensor,
-        "timestamp": trace.timestamp,
-        "value": trace.value,
-        "outcome": trace.outcome,
-        "total_ms": trace.total_ms,
-        "refusal": trace.refusal and dataclasses.asdict(trace.refusal),
-        "hops": hops,
-        "missing": [step.name for step in trace.missing],
-        "stands_before": [step.name for step in trace.stands_before],
-        "troubles": trace.troubles,
-    }
 
 
 def note(text: str) -> None:

@@ -28,6 +28,7 @@ from backend_demo.gateway import (
     sensors,
     stats,
     stream,
+    traces,
     websocket,
 )
 from backend_demo.gateway.access import Access
@@ -92,12 +93,13 @@ def create_app(settings: Settings) -> FastAPI:
         # looked up at every request otherwise: 10 us
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.state.tracer = traces.Tracer(settings, app)
     app.state.live = Live(settings.kafka_bootstrap, clients_max=settings.stream_clients)
     app.state.dead_letters = DeadLetters(settings.kafka_bootstrap)
     problems.install(app)
     docs.install(app)
     console.install(app)
-    for module in (original, sensors, history, latest, stream, dead_letters, stats, health):
+    for module in (original, sensors, history, latest, stream, dead_letters, stats, traces, health):
         app.include_router(module.router)
     app.router.routes.append(websocket.route)
     latest_route = next(route for route in original.router.routes if getattr(route, "path", "") == original.LATEST)

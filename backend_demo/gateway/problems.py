@@ -90,10 +90,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def invalid(error: RequestValidationError) -> Response:
     """The answer to parameters that are wrong."""
-    errors = [
-        {"field": _field(*found["loc"]), "reason": _reason(found)}
-        for found in error.errors()
-    ]
+    errors = [{"field": _field(*found["loc"]), "reason": _reason(found)} for found in error.errors()]
     detail = "; ".join(f"{found['field']}: {found['reason']}" for found in errors[:3])
     return problem(422, "invalid_parameters", detail, errors=errors)
 

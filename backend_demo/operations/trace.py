@@ -57,6 +57,7 @@ async def trace(
     follow: bool = False,
     rest: bool = True,
     timeout_s: float,
+    transport: httpx.AsyncBaseTransport | None = None,
     report: Report = lambda trace: None,
     notify: Notify = lambda text: None,
 ) -> Trace:
@@ -64,6 +65,7 @@ async def trace(
 
     The reading is a real one, newer than all others of the sensor; without a `value` it repeats the sensor's newest
     one. `rest`: a gateway is there. `timeout_s` bounds the wait for the next reading, and the reading's way.
+    `transport` is the way to the gateway, instead of the network.
     `report` gets each state of the trace, the last of which is returned: `problem` tells what is wrong about it.
 
     The MQTT user of `settings` must be one that may publish, or with `follow` one that may subscribe.
@@ -74,7 +76,13 @@ async def trace(
     async with (
         Database(settings.postgres_dsn, application="bdemo trace") as database,
         KafkaLog(settings.kafka_bootstrap, partitions, patience_s=timeout_s, notify=notify) as log,
-        httpx.AsyncClient(base_url=settings.gateway_url, timeout=REST_TIMEOUT_S, trust_env=False) as gateway,
+        httpx.AsyncClient(
+            base_url=settings.gateway_url,
+            headers={"Authorization": f"Bearer {settings.gateway_token}"} if settings.gateway_token else None,
+            timeout=REST_TIMEOUT_S,
+            transport=transport,
+            trust_env=False,
+        ) as gateway,
     ):
         newest = await database.read(lambda connection: _newest(connection, sensor))
         if rest:

@@ -15,6 +15,7 @@ from backend_demo.domain.topics import DEAD_LETTER, PIPELINE, PROCESSED_DATA, SE
 from backend_demo.errors import TimedOut, UnknownName, VerificationFailed
 from backend_demo.faust_batch.producer import partition_of
 from backend_demo.operations import trace
+from backend_demo.operations.trace_document import document
 from backend_demo.operations.trace_mark import Mark, payload
 from backend_demo.operations.trace_path import ACKNOWLEDGED, Path, Place, Trace
 from tests.unit.test_trace_path import NOW, PAYLOAD, REACHED, TIMES, TOPIC, dead_letter, follow, mark, way
@@ -174,10 +175,10 @@ def test_a_payload_obeys_no_terminal() -> None:
 def test_the_document_is_plain() -> None:
     path = Path(mark(), published=True, rest=True)
     path.reach("table temperature", NOW + 1, Place("21.5"))
-    document = json.loads(json.dumps(trace_show.document(path.trace())))
-    assert document["schema"] == "bdemo.trace/1"
-    assert document["outcome"] == "under way"
-    assert document["hops"][-1] == {
+    told = json.loads(json.dumps(document(path.trace())))
+    assert told["schema"] == "bdemo.trace/1"
+    assert told["outcome"] == "under way"
+    assert told["hops"][-1] == {
         "name": "table temperature",
         "service": "loader",
         "after": "processed-data",
@@ -190,5 +191,5 @@ def test_the_document_is_plain() -> None:
         "offset": None,
         "key": None,
     }
-    assert document["missing"][0] == "MQTT acknowledged"
-    assert set(REACHED) > set(document["missing"]) & set(REACHED)
+    assert told["missing"][0] == "MQTT acknowledged"
+    assert set(REACHED) > set(told["missing"]) & set(REACHED)
