@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-
-from backend_demo.domain.reading import Reading
+from collections.abc import Iterable, Sequence
+from datetime import datetime, tzinfo
+from typing import Any, TypeAlias
 
 #: A day's worth of seconds: below it, an axis says the time only.
 _DAY_S = 86_400
 
+Point: TypeAlias = tuple[float, float]
+Span: TypeAlias = tuple[float, float, float]
+"""A time, and the lowest and the highest value there."""
 
-def draw(rows: Sequence[Reading], *, width: int, height: int, colour: bool) -> str:
-    """A line a sensor. `rows` holds at least one, in any order; the axis is in local time."""
+
+def draw(
+    rows: Sequence[Sequence[Any]],
+    columns: Sequence[str],
+    *,
+    width: int,
+    height: int,
+    colour: bool,
+    zone: tzinfo | None = None,
+) -> str:
+    """A line a sensor; of a single sensor's buckets also what lies between their `min` and `max`, dotted.
+
+    `rows` holds at least one, in any order: sensor, time, and the others of `columns`, of which the first is drawn.
+    The axis is in the time of `zone`, or local.
+    """
     import plotext
 
     figure = plotext.figure
     figure.clear()
     figure.theme("simple" if colour else "colorless")
     figure.plot_size(width, height)
-    sensors = sorted({row.sensor for row in rows})
+    sensors = sorted({row[0] for row in rows})
+    if len(sensors) == 1 and {"min", "max"} <= set(columns):
+        low, high = columns.index("min"), columns.index("max")
+        times, lowest, highest = zip(*envelope(((row[1], row[low], row[high]) for row in rows), 2 * width), strict=True)
+        band = figure.signal(list(times), list(lowest), marker="·")
+        figure.draw(band.fill(figure.signal(list(times), list(highest), marker="·")))
     for sensor in sensors:
-        points = sorted((row.timestamp, row.value) for row in rows if row.sensor == sensor)
+        points = sorted((row[1], row[2]) for row in rows if row[0] == sensor)
         times, values = zip(*thinned(points, 2 * width), strict=True)
         line = figure.signal(list(times), list(values)).lines()
         figure.draw(line.label(f"sensor {sensor}") if len(sensors) > 1 else line)
-    marks, labels = ticks(min(row.timestamp for row in rows), max(row.timestamp for row in rows), max(2, width // 20))
+    marks, labels = ticks(min(row[1] for row in rows), max(row[1] for row in rows), max(2, width // 20), zone)
     figure.ruler("x").ticks(marks, labels)
     return str(figure.build().string(colorless=not colour))
 
 
-def thinned(points: Sequence[tuple[float, float]], bins: int) -> list[tuple[float, float]]:
+def thinned(points: Sequence[Point], bins: int) -> list[Point]:
     """At most two points a bin of equal length in time: the lowest and the highest, so that no spike is lost.
 
     `points`: (time, value), by time. A terminal cannot show more, and plotext takes 3 s for 100,000.
@@ -39,7 +59,7 @@ def thinned(points: Sequence[tuple[float, float]], bins: int) -> list[tuple[floa
         return list(points)
     begin = points[0][0]
     width = (points[-1][0] - begin) / bins or 1.0
-    extremes: dict[int, tuple[tuple[float, float], tuple[float, float]]] = {}
+    extremes: dict[int, tuple[Point, Point]] = {}
     for point in points:
         bin_number = min(int((point[0] - begin) / width), bins - 1)
         low, high = extremes.get(bin_number, (point, point))
@@ -50,8 +70,23 @@ def thinned(points: Sequence[tuple[float, float]], bins: int) -> list[tuple[floa
     return sorted({point for pair in extremes.values() for point in pair})
 
 
-def ticks(begin: float, end: float, count: int) -> tuple[list[float], list[str]]:
+def envelope(spans: Iterable[Span], bins: int) -> list[Span]:
+    """At most one span a bin of equal length in time, around those in it; by time."""
+    found = sorted(spans)
+    if len(found) <= bins:
+        return found
+    begin = found[0][0]
+    width = (found[-1][0] - begin) / bins or 1.0
+    around: dict[int, Span] = {}
+    for time, low, high in found:
+        bin_number = min(int((time - begin) / width), bins - 1)
+        first, lowest, highest = around.get(bin_number, (time, low, high))
+        around[bin_number] = (first, min(lowest, low), max(highest, high))
+    return list(around.values())
+
+
+def ticks(begin: float, end: float, count: int, zone: tzinfo | None = None) -> tuple[list[float], list[str]]:
     """Where the time axis has a mark, and what it says there."""
     form = "%H:%M:%S" if end - begin < _DAY_S else "%m-%d %H:%M"
     times = [begin + (end - begin) * i / (count - 1) for i in range(count)] if end > begin else [begin]
-    return times, [datetime.fromtimestamp(time).strftime(form) for time in times]
+    return times, [datetime.fromtimestamp(time, zone).strftime(form) for time in times]

@@ -103,7 +103,7 @@ def _show_everything(settings: Settings, plan: Plan, here: str) -> None:
     from backend_demo.cli import query_show, verify
     from backend_demo.domain.verdict import Expected
     from backend_demo.operations import verify as operation
-    from backend_demo.operations.query import Gateway
+    from backend_demo.operations.query import Gateway, Range
     from backend_demo.simulator import ledger as ledgers
 
     _heading("2", f"{plan.sensors} sensors publish over MQTT; each hop counts what it has passed on")
@@ -113,8 +113,8 @@ def _show_everything(settings: Settings, plan: Plan, here: str) -> None:
         summary = _simulate(settings, plan, ledger)
         _heading("3", "What the REST gateway says: newest readings, averages of a sensor")
         with Gateway(settings.gateway_url) as gateway:
-            query_show.show(gateway.latest(range(1, plan.sensors + 1)), "table", limit=None, chart=False)
-            query_show.show(gateway.between("average", [1], began, None), "table", limit=5, chart=False)
+            query_show.show(gateway.latest(range(1, plan.sensors + 1)))
+            query_show.show(gateway.first(Range("average", (1,), began), 5))
         _heading("4", "The proof: the sensors' ledger against the tables")
         verdict = asyncio.run(operation.verify(settings, Expected(ledgers.read(ledger)), wait_s=30))
     verify.show(verdict)

@@ -1,86 +1,39 @@
-"""`bdemo query`: readings and averages, through the gateway."""
+"""`bdemo query`: readings, averages and sensors, through the gateway; anything else in SQL."""
 
 from __future__ import annotations
 
-import time
+import shutil
 from collections.abc import Callable
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend_demo.cli import options
+from backend_demo.cli import options, query_sql
+from backend_demo.cli import query_options as asked
 from backend_demo.errors import UsageError
 
 if TYPE_CHECKING:
-    from backend_demo.operations.query import Answer, Gateway
+    from backend_demo.cli.query_target import Target
+    from backend_demo.operations.query import Answer, Gateway, Range
 
 app = typer.Typer(help="Ask the gateway for readings and averages.", no_args_is_help=True)
-
-DEFAULT_RANGE_S = 300.0
-
-
-class Format(StrEnum):
-    """How an answer is printed."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
-Url = Annotated[
-    str | None,
-    typer.Option("--url", metavar="URL", help="Another gateway than the stack's.", show_default=False),
-]
-Output = Annotated[Format, typer.Option("--output", "-o", help="Table, one JSON document, or CSV.")]
-Watch = Annotated[bool, typer.Option("--watch", "-w", help="Ask again and again, until Ctrl-C.")]
-Every = Annotated[str, typer.Option("--every", metavar="DURATION", help="With --watch: how often.")]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        min=0,
-        help="Only the newest N rows; 0: all.  [default: 20 in a table]",
-        show_default=False,
-    ),
-]
-Sensors = Annotated[
-    list[int], typer.Option("--sensor", "-s", metavar="N", min=0, help="Sensor number; may be repeated.")
-]
-SinceOption = Annotated[
-    str | None,
-    typer.Option("--since", metavar="TIME", help="From so long ago (5m, 1h30m), or from a time.", show_default=False),
-]
-FromOption = Annotated[
-    str | None,
-    typer.Option(
-        "--from", metavar="TIME", help="From this time: RFC 3339, epoch seconds, or so long ago.", show_default=False
-    ),
-]
-ToOption = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="To this time, included.", show_default=False)
-]
-Chart = Annotated[bool, typer.Option("--chart", help="Draw it, instead of a table.")]
+app.command("sql")(query_sql.sql)
 
 
 @app.command("latest")
 def latest(
-    sensors: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--sensor", "-s", metavar="N", min=0, help="Sensor number; may be repeated. None: all.", show_default=False
-        ),
-    ] = None,
+    sensors: asked.Sensors = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", metavar="N", min=0, help="Only the first N sensors; 0: all.", show_default=False),
     ] = None,
-    output: Output = Format.table,
-    watch: Watch = False,
-    every: Every = "1s",
-    url: Url = None,
+    output: asked.Output = "table",
+    watch: asked.Watch = False,
+    every: asked.Every = "1s",
+    url: asked.Url = None,
+    token: asked.Token = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """The newest reading of each sensor, by the sensor's own time.
@@ -92,63 +45,107 @@ def latest(
       $ bdemo query latest
       $ bdemo query latest --sensor 1 --sensor 2 -o json
       $ bdemo query latest --watch
-      $ bdemo query latest --url http://gateway.example:8007 -o csv
+      $ bdemo query latest --url https://gateway.example:8007 --token "$TOKEN" -o latest.csv
     """
-    _run(
-        lambda gateway: gateway.latest(sensors or ()),
-        address=_address(url, state_dir),
-        output=output,
-        limit=limit,
-        chart=False,
-        every_s=_every(watch, every),
-    )
+    every_s, where = asked.every_s(watch, every), _target(output, watch=watch)
+    with asked.gateway(url, token, state_dir) as gateway:
+        _show(lambda: gateway.latest(sensors or ()), where, limit, every_s)
+
+
+@app.command("sensors")
+def sensors_(
+    sensors: asked.Sensors = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=0,
+            help="Only the first N sensors; 0: all.  [default: 20 in a table]",
+            show_default=False,
+        ),
+    ] = None,
+    output: asked.Output = "table",
+    watch: asked.Watch = False,
+    every: asked.Every = "1s",
+    url: asked.Url = None,
+    token: asked.Token = None,
+    state_dir: options.StateDir = None,
+) -> None:
+    """What is known of each sensor: how many readings, since when, the newest.
+
+    \b
+    Examples:
+      $ bdemo query sensors
+      $ bdemo query sensors --sensor 1 --sensor 2 -o json
+      $ bdemo query sensors -o sensors.csv
+    """
+    every_s, where = asked.every_s(watch, every), _target(output, watch=watch)
+    first = _table_limit(where, limit)
+    with asked.gateway(url, token, state_dir) as gateway:
+        _show(lambda: gateway.sensors(sensors or (), first), where, limit, every_s)
 
 
 @app.command("range")
 def range_(
-    sensors: Sensors,
-    since: SinceOption = None,
-    from_: FromOption = None,
-    to: ToOption = None,
-    chart: Chart = False,
-    limit: Limit = None,
-    output: Output = Format.table,
-    watch: Watch = False,
-    every: Every = "1s",
-    url: Url = None,
+    sensors: asked.Sensors = None,
+    since: asked.SinceOption = None,
+    from_: asked.FromOption = None,
+    to: asked.ToOption = None,
+    bucket: asked.Bucket = None,
+    agg: asked.Agg = None,
+    tz: asked.Zone = None,
+    order: asked.OrderOption = asked.Order.desc,
+    max_points: asked.MaxPoints = None,
+    chart: asked.Chart = False,
+    limit: asked.Limit = None,
+    output: asked.Output = "table",
+    watch: asked.Watch = False,
+    every: asked.Every = "1s",
+    url: asked.Url = None,
+    token: asked.Token = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """The readings of a range of time, newest first.
+    """The readings of a range of time, newest first; or what they were by minute, hour, day.
 
     Of the last five minutes, when no time is given.
 
-    A time without an offset is local. With --watch, --since moves along.
+    A time without an offset is local. With --watch, --since moves along. A whole range for programs comes sensor by
+    sensor; a file is there only when it is whole.
 
     \b
     Examples:
       $ bdemo query range --sensor 1
-      $ bdemo query range --sensor 1 --since 1h -o csv
-      $ bdemo query range -s 1 --from 2026-11-24T10:00 --to 2026-11-24T11:00
+      $ bdemo query range --sensor 1 --since 1h -o readings.parquet
+      $ bdemo query range -s 1 --from 2026-11-24T10:00 --to 2026-11-24T11:00 -o csv
+      $ bdemo query range -s 1 --since 7d --bucket 1h --agg mean,min,max --chart
       $ bdemo query range -s 1 -s 2 --since 2m --chart --watch
     """
-    _between("range", sensors, (since, from_, to), chart, limit, output, _every(watch, every), _address(url, state_dir))
+    wanted = asked.rows_of("range", sensors, order, bucket, agg, tz, max_points)
+    _between(wanted, (since, from_, to), chart, limit, output, asked.every_s(watch, every), (url, token, state_dir))
 
 
 @app.command("average")
 def average(
-    sensors: Sensors,
-    since: SinceOption = None,
-    from_: FromOption = None,
-    to: ToOption = None,
-    chart: Chart = False,
-    limit: Limit = None,
-    output: Output = Format.table,
-    watch: Watch = False,
-    every: Every = "1s",
-    url: Url = None,
+    sensors: asked.Sensors = None,
+    since: asked.SinceOption = None,
+    from_: asked.FromOption = None,
+    to: asked.ToOption = None,
+    bucket: asked.Bucket = None,
+    agg: asked.Agg = None,
+    tz: asked.Zone = None,
+    order: asked.OrderOption = asked.Order.desc,
+    max_points: asked.MaxPoints = None,
+    chart: asked.Chart = False,
+    limit: asked.Limit = None,
+    output: asked.Output = "table",
+    watch: asked.Watch = False,
+    every: asked.Every = "1s",
+    url: asked.Url = None,
+    token: asked.Token = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """The averages of a range of time, newest first.
+    """The averages of a range of time, newest first; or what they were by minute, hour, day.
 
     Of the last five minutes, when no time is given.
 
@@ -158,74 +155,99 @@ def average(
     Examples:
       $ bdemo query average --sensor 1
       $ bdemo query average --sensor 1 --since 1h -o json
+      $ bdemo query average -s 1 --since 30d --bucket 1d --tz Europe/Berlin -o days.csv
       $ bdemo query average -s 1 -s 2 --since 10m --chart
     """
-    _between(
-        "average", sensors, (since, from_, to), chart, limit, output, _every(watch, every), _address(url, state_dir)
-    )
+    wanted = asked.rows_of("average", sensors, order, bucket, agg, tz, max_points)
+    _between(wanted, (since, from_, to), chart, limit, output, asked.every_s(watch, every), (url, token, state_dir))
 
 
 def _between(
-    query: Literal["range", "average"],
-    sensors: list[int],
+    wanted: Range,
     times: tuple[str | None, str | None, str | None],
     chart: bool,
     limit: int | None,
-    output: Format,
+    output: str,
     every_s: float | None,
-    address: str,
+    address: tuple[str | None, str | None, Path | None],
 ) -> None:
-    if chart and output is not Format.table:
-        raise UsageError("--chart draws; it cannot be printed as json or csv", hint="leave out --chart or --output")
-    _times(*times)  # a wrong time is told before the gateway is asked
+    where = _target(output, watch=every_s is not None, chart=chart)
+    asked.times(*times)  # a wrong time is told before the gateway is asked
+    if chart and not limit and not wanted.bucket and wanted.max_points is None:
+        wanted = replace(wanted, max_points=2 * shutil.get_terminal_size().columns)
+    first = None if chart and not limit else _table_limit(where, limit)
 
-    def ask(gateway: Gateway) -> Answer:
-        start, end = _times(*times)
-        return gateway.between(query, sensors, start, end)
+    def now() -> Range:
+        start, end = asked.times(*times)
+        return replace(wanted, start=start, end=end)
 
-    _run(ask, address=address, output=output, limit=limit, chart=chart, every_s=every_s)
+    with asked.gateway(*address) as gateway:
 
+        def ask() -> Answer:
+            if first is None or wanted.max_points is not None:
+                return gateway.all(now())
+            return gateway.first(now(), first)
 
-def _run(
-    ask: Callable[[Gateway], Answer],
-    *,
-    address: str,
-    output: Format,
-    limit: int | None,
-    chart: bool,
-    every_s: float | None,
-) -> None:
-    from backend_demo.cli import query_show
-    from backend_demo.operations.query import Gateway
-
-    with Gateway(address) as gateway:
-        answer = ask(gateway)
-        if every_s is None:
-            query_show.show(answer, output.value, limit=limit, chart=chart)
+        if every_s is None and where.form != "table" and not limit:
+            _write_all(gateway, now(), where)
         else:
-            query_show.watch(answer, lambda: ask(gateway), output.value, limit=limit, chart=chart, every_s=every_s)
+            _show(ask, where, limit, every_s, chart=chart)
 
 
-def _address(url: str | None, state_dir: Path | None) -> str:
-    return url if url is not None else options.attached(state_dir).gateway_url
+def _show(
+    ask: Callable[[], Answer], where: Target, limit: int | None, every_s: float | None, *, chart: bool = False
+) -> None:
+    """An answer that fits in memory: once, or again and again."""
+    if every_s is not None:
+        from backend_demo.cli import query_watch
+
+        query_watch.watch(ask, where.form, limit=limit, chart=chart, every_s=every_s)
+        return
+    from backend_demo.cli import query_show
+
+    answer = ask()
+    if where.form == "table":
+        query_show.show(answer, limit=limit, chart=chart)
+        return
+    from backend_demo.cli import query_print
+
+    rows = query_show.limited(answer, limit)
+    with where.open() as out:
+        count = query_print.write(where.form, answer, [rows], out, cut=len(rows) < len(answer.rows))
+    where.tell(count)
+    query_show.tell(query_show.note(answer, rows))
 
 
-def _every(watch: bool, every: str) -> float | None:
-    from backend_demo.cli.times import duration_s
+def _write_all(gateway: Gateway, wanted: Range, where: Target) -> None:
+    """However many rows there are, they are never all in memory."""
+    from backend_demo.cli import query_print, query_show
 
-    return max(0.1, duration_s(every)) if watch else None
+    count: int | None
+    with where.open() as out:
+        if wanted.bucket or where.form == "json":
+            count = query_print.write(where.form, wanted.answer([]), gateway.blocks(wanted), out)
+        else:
+            count = query_print.copy(where.form, gateway.copy(wanted, where.form), out)
+    where.tell(count)
+    if count == 0:
+        query_show.tell(query_show.nothing(wanted.answer([])))
 
 
-def _times(since: str | None, from_: str | None, to: str | None) -> tuple[float, float | None]:
-    """First and last time of the range, epoch seconds; without --to it has no end. Raises UsageError."""
-    from backend_demo.cli.times import point_in_time
+def _target(output: str, *, watch: bool, chart: bool = False) -> Target:
+    from backend_demo.cli.query_target import target
 
-    if since is not None and from_ is not None:
-        raise UsageError("--since and --from exclude each other", hint="give one of them")
-    now = time.time()
-    begins = since if since is not None else from_
-    start = point_in_time(begins, now) if begins is not None else now - DEFAULT_RANGE_S
-    end = point_in_time(to, now) if to is not None else None
-    if end is not None and end < start:
-        raise UsageError("the range ends before it begins", hint="give --since or --from a time before --to")
-    return start, end
+    where = target(output)
+    if chart and where.form != "table":
+        raise UsageError(f"--chart draws; it cannot be written as {where.form}", hint="leave out --chart or --output")
+    if watch and (where.path is not None or where.form == "parquet"):
+        raise UsageError(
+            "--watch never ends: a file would never be whole", hint="leave out --watch, or: -o ndjson >FILE"
+        )
+    return where
+
+
+def _table_limit(where: Target, limit: int | None) -> int | None:
+    """How many rows to ask for; None: all."""
+    from backend_demo.cli.query_show import TABLE_ROWS
+
+    return (TABLE_ROWS if limit is None and where.form == "table" else limit) or None

@@ -77,7 +77,7 @@ class StackSource:
         url = str(self._state.saved()["gateway_url"])
         if url not in self._gateways:
             self._gateways[url] = Gateway(url)
-        return self._gateways[url].latest().rows
+        return [Reading(*row) for row in self._gateways[url].latest().rows]
 
     def restart(self, service: str) -> None:
         """As `Source.restart`."""

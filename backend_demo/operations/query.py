@@ -1,48 +1,92 @@
-"""Asks the gateway: the newest readings, and readings or averages of a range of time."""
+"""Asks the gateway: newest readings, sensors, and readings or averages of a range of time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Literal, TypeAlias
 
-import httpx
 import msgspec
 
 from backend_demo.domain.reading import Reading
-from backend_demo.errors import BdemoError, ServiceFailed, TimedOut, UnknownName, UsageError
+from backend_demo.operations.gateway_http import Http
 
-CONNECT_TIMEOUT_S = 5.0
-#: Between two pieces of an answer; the gateway's own limits are shorter.
-READ_TIMEOUT_S = 30.0
+#: What the gateway gives at once.
+PAGE_MAX, SENSORS_PAGE_MAX = 10_000, 1000
+#: Rows that are held of all sensors together.
+PAGES_ROWS = 100_000
 
-#: The last second of the year 9999: a range without an end.
-_FOREVER = 253_402_300_799.0
+Row: TypeAlias = tuple[Any, ...]
 
-_ROUTES = {"range": "/temperature", "average": "/average"}
+READING = ("sensor", "timestamp", "value")
+SENSOR = ("sensor", "count", "first", "last", "last_value", "last_average")
+
+_ROUTES = {"range": "readings", "average": "averages"}
+
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "ndjson": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
+"""The forms in which the gateway streams a whole range."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Which rows of a range of time."""
+
+    query: Literal["range", "average"]
+    sensors: tuple[int, ...] = ()
+    """None: all."""
+    start: float = 0.0
+    end: float | None = None
+    """Epoch seconds, both included; None: there is no end."""
+    descending: bool = True
+    """Newest first."""
+    bucket: str | None = None
+    aggregates: tuple[str, ...] = ("mean", "min", "max", "count")
+    zone: str = "UTC"
+    """With a bucket: what is told of it, and whose midnight it is counted from."""
+    max_points: int | None = None
+    """Of each sensor, chosen so that the line through them looks the same."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of its rows; the second is the time."""
+        return ("sensor", "from", *self.aggregates) if self.bucket else READING
+
+    def sort_key(self, row: Row) -> tuple[float, int]:
+        """By time; at the same time, by sensor."""
+        return (-row[1] if self.descending else row[1], row[0])
+
+    def answer(self, rows: Sequence[Row]) -> Answer:
+        """These rows, as all that there are."""
+        zone = self.zone if self.bucket else None
+        return Answer(
+            self.query, rows, self.columns, self.sensors, self.start, self.end, descending=self.descending, zone=zone
+        )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query found, newest first; an average has the form of a reading."""
+    """What a query found."""
 
-    query: Literal["latest", "range", "average"]
-    sensors: tuple[int, ...]
+    query: Literal["latest", "range", "average", "sensors"]
+    rows: Sequence[Row]
+    columns: tuple[str, ...] = READING
+    sensors: tuple[int, ...] = ()
     """Those that were asked for; none: all."""
-    start: float | None
+    start: float | None = None
     """First time of the range, epoch seconds; None: there is none."""
-    end: float | None
-    rows: Sequence[Reading]
+    end: float | None = None
     complete: bool = True
     """Whether these are all rows that there are."""
-
-
-class _Row(msgspec.Struct, gc=False):
-    """A row of the original's routes, which write every number as a string."""
-
-    timestamp: float
-    sensor_num: int
-    value: float
+    descending: bool = True
+    """Newest first."""
+    zone: str | None = None
+    """Time zone of the buckets."""
 
 
 class _Latest(msgspec.Struct):
@@ -50,104 +94,126 @@ class _Latest(msgspec.Struct):
     truncated: bool
 
 
-class _Problem(msgspec.Struct):
-    code: str = ""
-    detail: str = ""
-    sensors: list[int] = []
-    known: list[int] = []
+class _Page(msgspec.Struct):
+    next: str | None
+    readings: list[dict[str, Any]] = []
+    averages: list[dict[str, Any]] = []
+    buckets: list[dict[str, Any]] = []
+
+    def rows(self, columns: Sequence[str]) -> list[Row]:
+        return [tuple(map(row.get, columns)) for rows in (self.readings, self.averages, self.buckets) for row in rows]
 
 
-_T = TypeVar("_T")
+class _Sensors(msgspec.Struct):
+    sensors: list[dict[str, Any]]
+    next: int | None
 
 
 class Gateway:
-    """The REST gateway at `url`. Raises UsageError when it is none."""
+    """The REST gateway at `url`. Raises UsageError when that is no URL; each method as `Http.get`."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        try:
-            parsed = httpx.URL(self._url)
-        except httpx.InvalidURL as problem:
-            raise UsageError(f"no URL: {url[:60]!r}: {problem}", hint="write http://host:port") from problem
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise UsageError(f"no URL: {url[:60]!r}", hint="write http://host:port")
-        # a proxy of the environment is for the internet, not for a gateway on this machine
-        self._client = httpx.Client(timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), trust_env=False)
+    def __init__(self, url: str, token: str = "") -> None:
+        self._http = Http(url, token)
 
     def __enter__(self) -> Gateway:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self._client.close()
+        self._http.close()
 
     def latest(self, sensors: Sequence[int] = ()) -> Answer:
-        """The newest reading of each of these sensors, or of all, by sensor.
+        """The newest reading of each of these sensors, or of all, by sensor."""
+        found = self._http.get("/v1/latest", {"sensor": list(sensors)}, _Latest)
+        rows = [(row.sensor, row.timestamp, row.value) for row in found.readings]
+        return Answer("latest", rows, sensors=tuple(sensors), complete=not found.truncated)
 
-        Raises UnknownName, UsageError, ServiceFailed, TimedOut.
-        """
-        found = self._get("/v1/latest", {"sensor": list(sensors)}, _Latest)
-        return Answer("latest", tuple(sensors), None, None, found.readings, complete=not found.truncated)
+    def sensors(self, numbers: Sequence[int] = (), limit: int | None = None) -> Answer:
+        """What is known of each of these sensors, or of all, by sensor; of the first `limit`."""
+        if numbers:
+            wanted = sorted(set(numbers))
+            found = [
+                self._http.get(f"/v1/sensors/{number}", {}, dict[str, Any])
+                for number in (wanted if limit is None else wanted[:limit])
+            ]
+            rows, complete = [tuple(map(row.get, SENSOR)) for row in found], len(found) == len(wanted)
+        else:
+            every = self._all_sensors(SENSORS_PAGE_MAX if limit is None else min(limit + 1, SENSORS_PAGE_MAX))
+            rows = list(islice(every, None if limit is None else limit))
+            complete = next(every, None) is None
+        return Answer("sensors", rows, SENSOR, tuple(numbers), complete=complete)
 
-    def between(
-        self, query: Literal["range", "average"], sensors: Sequence[int], start: float, end: float | None
-    ) -> Answer:
-        """These sensors' readings or averages from `start` to `end` (epoch seconds, both included), newest first.
+    def _all_sensors(self, page: int) -> Iterator[Row]:
+        parameters = {"limit": page}
+        while True:
+            found = self._http.get("/v1/sensors", parameters, _Sensors)
+            yield from (tuple(map(row.get, SENSOR)) for row in found.sensors)
+            if found.next is None:
+                return
+            parameters["after"] = found.next
 
-        Raises UsageError, ServiceFailed, TimedOut.
-        """
-        rows: list[Reading] = []
-        for sensor in dict.fromkeys(sensors):
-            wanted = {
-                "sensor_num": sensor,
-                "timestamp_start": repr(start),
-                "timestamp_end": repr(_FOREVER if end is None else end),
-            }
-            found = self._get(_ROUTES[query], wanted, list[_Row])
-            rows += [Reading(row.sensor_num, row.timestamp, row.value) for row in found]
-        if len(sensors) > 1:
-            rows.sort(key=lambda row: -row.timestamp)
-        return Answer(query, tuple(sensors), start, end, rows)
+    def first(self, wanted: Range, limit: int) -> Answer:
+        """The first `limit` rows in the order of time, whichever sensor they are of."""
+        sensors = sorted(set(wanted.sensors)) or self._candidates(wanted, limit)
+        # a page of each sensor is in memory at once
+        page = min(limit + 1, PAGE_MAX, max(10, PAGES_ROWS // max(1, len(sensors))))
+        each = [self._pages(replace(wanted, sensors=(sensor,)), page) for sensor in sensors]
+        merged = heapq.merge(*each, key=wanted.sort_key)
+        rows = list(islice(merged, limit))
+        complete = next(merged, None) is None
+        return replace(wanted.answer(rows), complete=complete)
 
-    def _get(self, path: str, parameters: Mapping[str, Any], form: type[_T]) -> _T:
-        try:
-            response = self._client.get(self._url + path, params=parameters)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as problem:
-            raise ServiceFailed(f"the gateway does not answer at {self._url}", hint="see: bdemo status") from problem
-        except httpx.TimeoutException as problem:
-            raise TimedOut(
-                f"the gateway at {self._url} said nothing for {READ_TIMEOUT_S:.0f} s", hint="see: bdemo logs gateway"
-            ) from problem
-        except httpx.HTTPError as problem:
-            raise ServiceFailed(
-                f"the gateway at {self._url} broke off its answer", hint="see: bdemo logs gateway"
-            ) from problem
-        if response.status_code != 200:
-            raise self._problem(response)
-        try:
-            return msgspec.json.decode(response.content, type=form, strict=False)
-        except msgspec.DecodeError as problem:
-            raise self._stranger() from problem
+    def all(self, wanted: Range) -> Answer:
+        """All rows in the order of time, in memory."""
+        rows = [row for block in self.blocks(wanted) for row in block]
+        return wanted.answer(sorted(rows, key=wanted.sort_key))
 
-    def _problem(self, response: httpx.Response) -> BdemoError:
-        try:
-            told = msgspec.json.decode(response.content, type=_Problem)
-        except msgspec.DecodeError:
-            return self._stranger()
-        if told.code == "unknown_sensor":
-            problem = UnknownName("sensor", ", ".join(map(str, told.sensors)), map(str, told.known))
-            problem.hint = (
-                f"sensors with near numbers: {', '.join(map(str, told.known))}"
-                if told.known
-                else "no sensor has sent anything yet; try: bdemo simulate"
-            )
-            return problem
-        if response.status_code == 422:
-            return UsageError(told.detail, hint="see: bdemo query --help")
-        if response.status_code == 503:
-            return ServiceFailed(told.detail, hint="see: bdemo status")
-        return ServiceFailed(
-            f"the gateway answers {response.status_code}: {told.detail or told.code}", hint="see: bdemo logs gateway"
-        )
+    def _candidates(self, wanted: Range, limit: int) -> list[int]:
+        """The sensors that the first rows may be of."""
+        newest = sorted((row for row in self.latest().rows if row[1] >= wanted.start), key=lambda row: -row[1])
+        if wanted.descending and wanted.end is None and not wanted.bucket:
+            # one more, to see that there is more; each of the others has nothing as new
+            newest = newest[: limit + 1]
+        return [row[0] for row in newest]
 
-    def _stranger(self) -> ServiceFailed:
-        return ServiceFailed(f"what answers at {self._url} is no gateway of bdemo", hint="look at the URL")
+    def blocks(self, wanted: Range) -> Iterator[Sequence[Row]]:
+        """All rows, by sensor and then by time, as they come: never all in memory."""
+        if wanted.bucket:
+            yield from self._page_by_page(wanted, PAGE_MAX)
+            return
+        decode = msgspec.json.Decoder(Reading).decode_lines
+        rest = b""
+        for piece in self.copy(wanted, "ndjson"):
+            whole, newline, rest = (rest + piece).rpartition(b"\n")
+            if newline:
+                yield [(row.sensor, row.timestamp, row.value) for row in decode(whole)]
+
+    def copy(self, wanted: Range, form: str) -> Iterator[bytes]:
+        """All rows, by sensor and then by time, as the gateway writes them in this form of MEDIA_TYPES."""
+        parameters = {**_parameters(wanted), "limit": "all", "format": form}
+        return self._http.stream(f"/v1/{_ROUTES[wanted.query]}", parameters, MEDIA_TYPES[form])
+
+    def _pages(self, wanted: Range, size: int) -> Iterator[Row]:
+        for page in self._page_by_page(wanted, size):
+            yield from page
+
+    def _page_by_page(self, wanted: Range, size: int) -> Iterator[Sequence[Row]]:
+        parameters = {**_parameters(wanted), "limit": size}
+        while True:
+            found = self._http.get(f"/v1/{_ROUTES[wanted.query]}", parameters, _Page)
+            yield found.rows(wanted.columns)
+            if found.next is None:
+                return
+            parameters["cursor"] = found.next
+
+
+def _parameters(wanted: Range) -> dict[str, Any]:
+    """Of a route of the gateway."""
+    optional = {"to": wanted.end, "max_points": wanted.max_points}
+    buckets = {"bucket": wanted.bucket, "agg": ",".join(wanted.aggregates), "tz": wanted.zone}
+    return {
+        "sensor": sorted(set(wanted.sensors)),
+        "from": wanted.start,
+        "order": "desc" if wanted.descending else "asc",
+        **{name: value for name, value in optional.items() if value is not None},
+        **(buckets if wanted.bucket else {}),
+    }

@@ -32,6 +32,22 @@ UNPRIVILEGED = "nobody"
 #: Its superuser, who owns the tables, and who reads them.
 USERS = ("postgres", "bdemo", "bdemo_reader")
 
+#: `bdemo query sql` runs anybody's statement as it: a session may ask for more time, not for more rights.
+READER = """
+    alter role bdemo_reader nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+    alter role bdemo_reader set default_transaction_read_only = on;
+    alter role bdemo_reader set statement_timeout = '10s';
+"""
+
+#: By default everybody may make temporary tables, and end the connections of a role of the same name: the gateway's.
+READER_IN_DATABASE = """
+    grant select on all tables in schema public to bdemo_reader;
+    alter default privileges for role bdemo in schema public grant select on tables to bdemo_reader;
+    revoke create on schema public from public;
+    revoke temporary on database temperature from public;
+    revoke execute on function pg_terminate_backend, pg_cancel_backend from public;
+"""
+
 SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "log_timezone": "UTC",
@@ -111,16 +127,14 @@ async def _provision(host: str, port: int, passwords: Mapping[str, str]) -> str 
                 if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
                     await connection.execute(f"create role {role} login")
                 await connection.execute(f"alter role {role} password '{passwords[role]}'")
+            await connection.execute(READER)
             if not await connection.fetchval("select true from pg_database where datname = 'temperature'"):
                 await connection.execute("create database temperature owner bdemo")
         finally:
             await connection.close()
         connection = await _connect(host, port, admin, "temperature")
         try:
-            await connection.execute(
-                "grant select on all tables in schema public to bdemo_reader;"
-                "alter default privileges for role bdemo in schema public grant select on tables to bdemo_reader;"
-            )
+            await connection.execute(READER_IN_DATABASE)
             if not await connection.fetchval("select to_regclass('public.alembic_version')"):
                 return None
             revision = await connection.fetchval("select version_num from alembic_version")

@@ -1,0 +1,75 @@
+"""Values of the database, as JSON and as text. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+_PLAIN = (bool, int, str, type(None))
+
+
+def as_json(value: Any) -> Any:
+    """What JSON has for it: a number stays one, except those that JSON lacks; the rest becomes text."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else as_text(value)
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else as_text(value)
+    if isinstance(value, Mapping):
+        return {str(name): as_json(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(inner) for inner in value]
+    if hasattr(value, "items"):  # asyncpg's records, of composite types
+        return {name: as_json(inner) for name, inner in value.items()}
+    return as_text(value)
+
+
+def as_text(value: Any, null: str = "null") -> str:
+    """As PostgreSQL writes it, or close to it: times by RFC 3339, bytes in hexadecimal, arrays as JSON."""
+    match value:
+        case None:
+            return null
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case float() if math.isnan(value):
+            return "NaN"
+        case int() | float():
+            return repr(value)
+        case Decimal():
+            return format(value, "f") if value.is_finite() else str(value)
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case date() | time():
+            return value.isoformat()
+        case timedelta():
+            return _duration(value)
+        case bytes():
+            return "\\x" + value.hex()
+        case _ if isinstance(value, Mapping | list | tuple | set | frozenset) or hasattr(value, "items"):
+            return msgspec.json.encode(as_json(value)).decode()
+        case _:
+            return str(value)
+
+
+def _duration(value: timedelta) -> str:
+    """`-1 day 02:00:00` is minus a day and two hours: each sign says what it stands before."""
+    seconds, sign = abs(value), "-" if value < timedelta(0) else ""
+    minutes, rest = divmod(seconds.seconds, 60)
+    fraction = f".{seconds.microseconds:06d}".rstrip("0") if seconds.microseconds else ""
+    clock = f"{sign}{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}{fraction}"
+    return f"{sign}{seconds.days} d {clock}" if seconds.days else clock
+
+
+def printable(text: str) -> str:
+    """The text without what would steer a terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)

@@ -1,0 +1,123 @@
+"""Rows for programs: JSON, NDJSON, CSV, Parquet; and values of the database."""
+
+import csv
+import io
+import json
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from backend_demo.cli import query_print, query_rows
+from backend_demo.cli.query_values import as_json, as_text, printable
+from backend_demo.operations.query import Answer
+
+ROWS = st.lists(st.tuples(st.integers(0, 2**31), st.floats(0, 2e9), st.floats(-100, 200)), max_size=30)
+ANSWER = Answer("range", [], sensors=(1,), start=1.5)
+
+
+def written(form: str, blocks: Sequence[Sequence[Any]], **options: Any) -> bytes:
+    out = io.BytesIO()
+    count = query_print.write(form, ANSWER, blocks, out, **options)
+    assert count == sum(map(len, blocks))
+    return out.getvalue()
+
+
+def cut(rows: list[Any], at: int) -> list[list[Any]]:
+    return [rows[:at], rows[at:]]
+
+
+@given(ROWS, st.integers(0, 30))
+def test_no_form_loses_anything(rows: list[tuple[int, float, float]], at: int) -> None:
+    blocks = cut(rows, at)
+    lines = list(csv.reader(io.StringIO(written("csv", blocks).decode(), newline="")))
+    assert lines[0] == ["sensor", "timestamp", "value"]
+    assert [(int(a), float(b), float(c)) for a, b, c in lines[1:]] == rows
+    objects = [json.loads(line) for line in written("ndjson", blocks).splitlines()]
+    assert [tuple(row.values()) for row in objects] == rows
+    document = json.loads(written("json", blocks))
+    assert [(row["sensor"], row["timestamp"], row["value"]) for row in document["rows"]] == rows
+    table = parquet.read_table(io.BytesIO(written("parquet", blocks)))
+    assert [tuple(row.values()) for row in table.to_pylist()] == rows
+
+
+def test_a_document_says_what_was_asked_and_whether_there_is_more() -> None:
+    document = json.loads(written("json", [[(1, 1_700_000_000.25, 20.0)]], cut=True))
+    assert list(document) == ["schema", "query", "sensors", "from", "to", "rows", "truncated"]
+    assert document["rows"][0]["time"] == "2023-11-14T22:13:20.250000Z"
+    assert (document["schema"], document["from"], document["to"]) == ("bdemo.query/1", 1.5, None)
+    assert document["truncated"] is True
+
+
+def test_a_big_parquet_file_has_row_groups_of_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_rows, "ROW_GROUP", 100)
+    data = written("parquet", [[(1, float(i), 2.0) for i in range(30)] for _ in range(10)])
+    metadata = parquet.ParquetFile(io.BytesIO(data)).metadata
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [120, 120, 60]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "form", "rows"),
+    [
+        ([b"a,b\r\n1,", b"2\r\n", b"3,4\r\n"], "csv", 2),
+        ([b"a,b\r\n"], "csv", 0),
+        ([], "ndjson", 0),
+        ([b"{}\n{}", b"\n"], "ndjson", 2),
+        ([b"PAR1\n\n"], "parquet", None),
+    ],
+)
+def test_rows_are_counted_as_they_pass(pieces: list[bytes], form: str, rows: int | None) -> None:
+    out = io.BytesIO()
+    assert query_print.copy(form, pieces, out) == rows
+    assert out.getvalue() == b"".join(pieces)
+
+
+ID = uuid.UUID(int=1)
+
+VALUES: list[tuple[Any, Any, str]] = [
+    (None, None, "null"),
+    (True, True, "true"),
+    (2**62, 2**62, str(2**62)),
+    (0.1, 0.1, "0.1"),
+    (float("nan"), "NaN", "NaN"),
+    (float("-inf"), "-Infinity", "-Infinity"),
+    (Decimal("1.10"), Decimal("1.10"), "1.10"),
+    (Decimal("1E+3"), Decimal("1E+3"), "1000"),
+    (Decimal("NaN"), "NaN", "NaN"),
+    ("x\ny", "x\ny", "x\ny"),
+    (b"\x00\xff", "\\x00ff", "\\x00ff"),
+    (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+    (datetime(2026, 1, 2, 3, 4, 5, 7), "2026-01-02T03:04:05.000007", "2026-01-02T03:04:05.000007"),
+    (date(2026, 1, 2), "2026-01-02", "2026-01-02"),
+    (time(3, 4), "03:04:00", "03:04:00"),
+    (timedelta(days=1, seconds=3661, microseconds=500_000), "1 d 01:01:01.5", "1 d 01:01:01.5"),
+    (timedelta(seconds=-61), "-00:01:01", "-00:01:01"),
+    ([1, None, [2.5]], [1, None, [2.5]], "[1,null,[2.5]]"),
+    ({"a": b"\x01"}, {"a": "\\x01"}, '{"a":"\\\\x01"}'),
+    (ID, str(ID), str(ID)),
+    (asyncpg.Range(1, 5), "<Range [1, 5)>", "<Range [1, 5)>"),
+]
+
+
+@pytest.mark.parametrize(("value", "plain", "text"), VALUES, ids=lambda value: str(value)[:20])
+def test_every_value_can_be_shown(value: Any, plain: Any, text: str) -> None:
+    assert as_json(value) == plain
+    assert as_text(value) == text
+
+
+def test_a_number_stays_exact_in_json() -> None:
+    out = io.BytesIO()
+    query_rows.write_ndjson([[(Decimal("0.1000000000000000000001"),)]], ["n"], out)
+    assert out.getvalue() == b'{"n":0.1000000000000000000001}\n'
+
+
+def test_nothing_on_the_screen_steers_the_terminal() -> None:
+    assert printable("a\x1b[31m\x07\n°") == "a\\x1b[31m\\x07\n°"
