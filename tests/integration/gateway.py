@@ -2,10 +2,12 @@
 
 import os
 import re
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -24,19 +26,29 @@ def until(true: Callable[[], Any], what: str, timeout_s: float = 20) -> Any:
 class GatewayProcess:
     """`bdemo run gateway --standalone`."""
 
-    def __init__(self, dsn: str, port: int | None = None, stats_port: int | None = None) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        port: int | None = None,
+        stats_port: int | None = None,
+        *,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`settings`: further ones, by their names in the environment. `tls`: what its clients trust."""
         self.port = port or free_port()
         self.stats_port = stats_port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         environment = {
             **os.environ,
             "BDEMO_POSTGRES_DSN": dsn,
             "BDEMO_GATEWAY_PORT": str(self.port),
             "BDEMO_GATEWAY_STATS_PORT": str(self.stats_port),
+            **settings,
         }
         command = [sys.executable, "-m", "backend_demo", "run", "gateway", "--standalone"]
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        self._client = httpx.Client(base_url=self.url, timeout=30)
+        self._client = httpx.Client(base_url=self.url, timeout=30, verify=tls or False)
 
     def get(self, path: str, headers: dict[str, str] | None = None, **parameters: Any) -> httpx.Response:
         return self._client.get(path, params=parameters or None, headers=headers)

@@ -116,3 +116,36 @@ def test_a_secret_file_that_cannot_be_read_is_told(folder: Path, monkeypatch: py
     (folder / "bdemo_postgres_dsn").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationInvalid, match="bdemo_postgres_dsn"):
         load()
+
+
+TOKEN = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize("text", [f"{TOKEN} {TOKEN}x", f"{TOKEN}\n{TOKEN}x\n", f'["{TOKEN}", "{TOKEN}x"]'])
+def test_tokens_are_words_lines_or_a_list(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("backend_demo.settings.SECRETS_DIR", folder)
+    (folder / "bdemo_gateway_tokens").write_text(text)
+    assert load().gateway_tokens == (TOKEN, f"{TOKEN}x")
+    (folder / "bdemo_gateway_tokens").write_text("")
+    assert load().gateway_tokens == ()
+    monkeypatch.setenv("BDEMO_GATEWAY_TOKENS", text)
+    assert load().gateway_tokens == (TOKEN, f"{TOKEN}x")
+
+
+@pytest.mark.parametrize("token", ["short", TOKEN[1:], TOKEN + "/", TOKEN + "ä", TOKEN * 9])
+def test_a_token_that_is_none_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("BDEMO_GATEWAY_TOKENS", f"{TOKEN} {token}")
+    with pytest.raises(ConfigurationInvalid, match="gateway_tokens: token 2 is not") as problem:
+        load()
+    assert token not in problem.value.message + problem.value.hint
+
+
+def test_tokens_are_not_shown() -> None:
+    assert TOKEN not in repr(Settings(gateway_tokens=(TOKEN,), gateway_token=TOKEN))
+
+
+@pytest.mark.parametrize("origin", ["*", "example.org", "https://example.org/", "https://a b", "https://Example.org"])
+def test_an_origin_that_is_none(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("BDEMO_GATEWAY_CORS_ORIGINS", f'["https://ok.example:8443", "{origin}"]')
+    with pytest.raises(ConfigurationInvalid, match="is no origin"):
+        load()
