@@ -1,8 +1,9 @@
-"""`bdemo tail`: the data on its way, as Kafka records or as MQTT messages."""
+"""`bdemo tail`: the data on its way, as Kafka records, as MQTT messages or as events of the gateway."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import select
 import sys
 from collections.abc import Iterable
@@ -18,7 +19,9 @@ from backend_demo.errors import BdemoError, UsageError
 if TYPE_CHECKING:
     from backend_demo.operations.tail import Newest, Since
 
-app = typer.Typer(help="Watch the data on its way: Kafka records or MQTT messages.", no_args_is_help=True)
+app = typer.Typer(
+    help="Watch the data on its way: Kafka records, MQTT messages, the gateway's events.", no_args_is_help=True
+)
 
 
 class Form(StrEnum):
@@ -182,6 +185,87 @@ def mqtt(
             left -= len(shown)
             if not left or time.monotonic() > ends_at:
                 return
+
+
+class Topic(StrEnum):
+    """What the gateway streams."""
+
+    readings = "readings"
+    averages = "averages"
+    dead_letters = "dead-letters"
+
+
+@app.command("api")
+def api(
+    topics: Annotated[
+        list[Topic] | None,
+        typer.Option("--topic", "-t", help="What to follow; may be repeated. None: all of it.", show_default=False),
+    ] = None,
+    sensors: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--sensor", "-s", metavar="N", min=0, help="Sensor number; may be repeated. None: all.", show_default=False
+        ),
+    ] = None,
+    last_id: Annotated[
+        str,
+        typer.Option("--last-event-id", metavar="ID", help="Begin behind the event with this id.", show_default=False),
+    ] = "",
+    count: Annotated[
+        int | None, typer.Option("-n", metavar="N", min=1, help="End after N events.", show_default=False)
+    ] = None,
+    output: FormOption = Form.pretty,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="Another gateway than the stack's.", show_default=False),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TOKEN",
+            help="What that gateway wants to see.  [env: BDEMO_GATEWAY_TOKEN]",
+            show_default=False,
+        ),
+    ] = None,
+    state_dir: options.StateDir = None,
+) -> None:
+    """Follow the gateway's live stream: readings, averages and dead letters as they come.
+
+    When the gateway was away, goes on where it was: no event is missing.
+
+    With -o json each line holds event, id and data; with an id, a later tail
+    begins behind that event. With -o value, the data alone.
+
+    \b
+    Examples:
+      $ bdemo tail api
+      $ bdemo tail api --topic averages --sensor 1 --sensor 2
+      $ bdemo tail api --topic dead-letters -n 1 -o json
+      $ bdemo tail api --url http://gateway.example:8007 -o value | jq .value
+    """
+    from backend_demo.cli.tail_format import PrettyEvents, event_json
+    from backend_demo.operations import tail_api
+
+    settings = options.settings(state_dir=state_dir)
+    out = _Lines()
+    pretty = PrettyEvents(colour=out.colour)
+    events = tail_api.follow(
+        options.attached(state_dir).gateway_url if url is None else url,
+        topics=topics or (),
+        sensors=sensors or (),
+        last_id=last_id,
+        token=settings.gateway_token if token is None else token,
+        notify=_notify,
+    )
+    for event in itertools.islice(events, count):
+        if output is Form.pretty:
+            line = out.encode(pretty(event))
+        elif output is Form.json:
+            line = event_json(event).encode()
+        else:
+            line = event.data.encode()
+        out.write([line])
 
 
 def start(newest: int | None, from_beginning: bool, since: str | None) -> Newest | Since:

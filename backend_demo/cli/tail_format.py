@@ -6,11 +6,13 @@ import base64
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from backend_demo.domain.dead_letter import read_headers
 from backend_demo.domain.topics import DEAD_LETTER, PIPELINE
+from backend_demo.operations.tail_api import Event
 from backend_demo.operations.tail_merge import Record
 from backend_demo.operations.tail_mqtt import Message
 
@@ -61,6 +63,11 @@ def message_json(message: Message) -> str:
         retain=message.retain,
         payload=_value(message.payload),
     )
+
+
+def event_json(event: Event) -> str:
+    """An event of the live stream as a JSON document."""
+    return _document(event=event.name, id=event.id, data=_value(event.data.encode()))
 
 
 def _document(**fields: object) -> str:
@@ -153,6 +160,44 @@ class PrettyMessages:
         if message.retain:
             parts.append(paint("(retained)", _DIM))
         return "  ".join(parts)
+
+
+class PrettyEvents:
+    """Events of the live stream as aligned lines: time, name, sensor, value; or why a dead letter was refused."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self._paint = _paint if colour else _plain
+        self._sensor = _Column(6, limit=19)
+
+    def __call__(self, event: Event) -> str:
+        data: dict[str, Any] = _decode(event.data)
+        dead = event.name == "dead-letter"
+        colour = _RED if dead else _COLOURS[event.name == "average"]
+        sensor = "-" if data["sensor"] is None else str(data["sensor"])
+        parts = [
+            self._paint(_time(data["time"] if dead else data["timestamp"]), _DIM),
+            self._paint(event.name.ljust(11), colour),
+            self._paint(self._sensor.fit(sensor), _BOLD),
+        ]
+        if dead:
+            origin = readable(data["topic"].encode())
+            if data["partition"] is not None:
+                origin += f" {data['partition']}:{data['offset']}"
+            told = [readable(str(data[name]).encode()) for name in ("reason", "stage", "detail")]
+            parts.append(self._paint(f"{told[0]} in {told[1]}, from {origin}: {told[2]}", _RED))
+            parts.append(_payload(data))
+        else:
+            parts.append(f"{data['value']:g}")
+        return "  ".join(parts)
+
+
+def _payload(letter: dict[str, Any]) -> str:
+    """The refused bytes of a dead letter as the gateway shows them."""
+    text = letter["payload"]
+    if text is None:
+        return _shown(None)
+    shown = _shown(base64.b64decode(text) if letter["encoding"] == "base64" else text.encode())
+    return f"{shown} (of {letter['size']} bytes)" if letter["truncated"] else shown
 
 
 class _Column:
