@@ -17,7 +17,6 @@ HEADERS = {
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     # asked again each time, and answered with 304: a newer gateway is never mixed with an older page
     "Cache-Control": "no-cache",

@@ -1,4 +1,4 @@
-// A chart of one sensor or several: readings as dots on a faint line, averages as a bold line.
+// A chart of one sensor or several: readings as dots or a pale line, averages as a bold one.
 
 import { h, text } from "./dom.js";
 import { degrees, moment } from "./format.js";
@@ -6,8 +6,8 @@ import { align, bounds, lowerBound, summary, upperBound } from "./series.js";
 
 const uPlot = globalThis.uPlot;
 
-/** More dots than this on so many pixels are only drawn as a line. */
-const PIXELS_A_DOT = 6;
+/** With less room for each, readings are a pale line: down-sampled ones are the extremes, which as dots would mislead. */
+const PIXELS_A_DOT = 4;
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -53,6 +53,8 @@ export class Chart {
   #bounds = null;
   #data = [[]];
   #plot = null;
+  /** Readings of the fullest line in the picture. */
+  #seen = 0;
   #resize;
 
   /**
@@ -128,7 +130,7 @@ export class Chart {
         y: { range: (_, least, greatest) => this.#range(least, greatest) },
       },
       axes: [
-        { ...axis, grid: { show: false }, values: axisTimes, space: 70, size: 32 },
+        { ...axis, grid: { show: false }, values: axisTimes, space: 60, size: 32 },
         { ...axis, grid, size: 52, space: 36, values: (_, splits) => splits.map((value) => `${+value.toFixed(2)}°`) },
       ],
       series: [{}, ...this.lines.flatMap((line) => this.#series(line))],
@@ -141,11 +143,16 @@ export class Chart {
 
   #series({ slot }) {
     const colour = () => theme().series[slot];
-    const dots = (plot, _, first, last) => last - first < plot.width / PIXELS_A_DOT;
+    const pale = () => `${theme().series[slot]}${this.#dense() ? "4d" : "00"}`;
+    const dot = () => `${theme().series[slot]}a0`;
     return [
-      { stroke: colour, width: 2.25, points: { show: false } },
-      { stroke: () => `${theme().series[slot]}66`, width: 1, points: { show: dots, size: 4, stroke: colour, fill: colour } },
+      { stroke: colour, width: 2, points: { show: false } },
+      { stroke: pale, width: 1, points: { show: () => !this.#dense(), size: 4.5, width: 0, stroke: dot, fill: dot } },
     ];
+  }
+
+  #dense() {
+    return this.#seen > this.width / PIXELS_A_DOT;
   }
 
   #range(least, greatest) {
@@ -200,11 +207,13 @@ export class Chart {
     const [from, to] = this.#window;
     const at = this.pointed == null ? null : this.#data[0][this.pointed];
     let told = 0;
+    this.#seen = 0;
     this.lines.forEach((line, i) => {
       const head = this.heads[i];
       const inside = line.readings.within(from, to);
       const extremes = summary(inside);
       told += inside.length;
+      this.#seen = Math.max(this.#seen, inside.length);
       const shown = at == null ? [last(line.readings, to), last(line.averages, to)] : [near(line.readings, at), near(line.averages, at)];
       text(head.value, shown[0] ? `${degrees(shown[0].value)} °C` : "–");
       text(head.average, shown[1] ? `${degrees(shown[1].value)} °C` : "–");

@@ -123,7 +123,7 @@ export class DeadLettersView {
     });
     this.empty.hidden = shown.length > 0;
     text(this.empty, stage || reason ? "No dead letter of this stage and reason among the newest ones." : "Nothing has been refused.");
-    text(this.told, shown.length ? `${count(shown.length)}${this.older || this.#letters.length >= SHOWN ? " newest" : ""}` : "");
+    text(this.told, shown.length ? `${this.older || this.#letters.length >= SHOWN ? "The newest " : ""}${count(shown.length)}` : "");
   }
 
   #fillSummary() {

@@ -43,13 +43,14 @@ export class LiveView {
     this.wrong = h("span", { class: "bad", role: "alert" });
     this.own = h(
       "form",
-      { class: "own-range", onsubmit: (event) => this.#ownRange(event) },
+      { class: "own-range", id: "own-range", hidden: true, onsubmit: (event) => this.#ownRange(event) },
       this.from,
       h("span", { class: "quiet" }, "to"),
       this.to,
       h("button", { class: "small" }, "Show"),
       this.wrong,
     );
+    this.ranges.append(h("button", { type: "button", "data-range": "own", "aria-expanded": "false", "aria-controls": "own-range", onclick: () => this.#openOwn(this.own.hidden) }, "Custom"));
     this.live = h("button", { type: "button", class: "primary small", hidden: true, onclick: () => this.goLive() }, "Back to live");
     this.layout = h("button", { type: "button", class: "small", onclick: () => this.toggleLayout() });
     this.charts = h("div", { class: "charts" });
@@ -156,6 +157,16 @@ export class LiveView {
     store.set({ from: Math.max(0, Math.round(from * 1000) / 1000), to: Math.round(to * 1000) / 1000 }, { step: true });
   }
 
+  #openOwn(open) {
+    this.own.hidden = !open;
+    this.ranges.lastElementChild.setAttribute("aria-expanded", String(open));
+    if (!open) return;
+    const [first, last] = this.#window();
+    this.from.value = localInput(first);
+    this.to.value = localInput(last);
+    this.from.focus();
+  }
+
   #ownRange(event) {
     event.preventDefault();
     const [from, to] = [fromLocalInput(this.from.value), fromLocalInput(this.to.value)];
@@ -195,14 +206,12 @@ export class LiveView {
       this.charts.dataset.count = groups.length;
       if (sensors && !chosen.length) this.charts.append(h("p", { class: "empty panel quiet" }, "Choose a sensor from the list."));
     }
-    for (const button of this.ranges.children) button.setAttribute("aria-pressed", String(from == null && button.dataset.range === range));
+    for (const button of this.ranges.children) button.setAttribute("aria-pressed", String(button.dataset.range === (from == null ? range : "own")));
     this.live.hidden = from == null;
-    this.own.classList.toggle("chosen", from != null);
-    const [first, last] = this.#window();
-    this.from.value = localInput(first);
-    this.to.value = localInput(last);
+    this.own.hidden &&= from == null;
+    if (from != null) [this.from.value, this.to.value] = [localInput(from), localInput(to)];
     text(this.wrong, "");
-    text(this.layout, layout === "split" ? "Together" : "Apart");
+    text(this.layout, layout === "split" ? "One chart" : "A chart each");
     this.layout.title = `${layout === "split" ? "One chart for all" : "One chart for each"} (o)`;
     this.layout.disabled = chosen.length < 2;
     text(this.side.firstElementChild, `Sensors (${chosen.length} chosen)`);

@@ -64,8 +64,8 @@ export class PipelineView {
         "dl",
         { class: "figures" },
         figure("readings", "Readings", "stored per second"),
-        figure("reading-latency", "Sensor to row", "p50 and p99, readings"),
-        figure("average-latency", "Sensor to row", "p50 and p99, averages"),
+        figure("reading-latency", "Latency of readings", "sensor to row, p50 · p99"),
+        figure("average-latency", "Latency of averages", "sensor to row, p50 · p99"),
         figure("lag", "Waiting", "records on their way"),
         figure("sensors", "Sensors", "active in the last minutes"),
         figure("dead", "Dead letters", "since the services started"),
@@ -74,7 +74,8 @@ export class PipelineView {
       h("p", { class: "quiet note" }, "Rates and latencies are of the last two seconds. Waiting: records that a service has not finished yet, and since when the oldest of them waits. p50 and p99: from a record's arrival until its outcome is durable."),
     );
     const paths = framed(() => this.#lay());
-    new ResizeObserver(paths).observe(this.picture);
+    const sizes = new ResizeObserver(paths);
+    for (const element of this.picture.children) sizes.observe(element);
     stats.addEventListener("change", () => root.hidden || this.#fill());
     this.root = root;
   }
@@ -131,7 +132,7 @@ export class PipelineView {
     const deadRate = newest.dead_letters.reduce((sum, each) => sum + (each.per_s ?? 0), 0);
     text(this.#nodes.get("dead-letter").rate, dead ? `${count(dead)} refused${deadRate ? `, ${rate(deadRate)}/s` : ""}` : "nothing refused");
     this.#fillFigures(newest, per, dead);
-    this.#move(per);
+    this.#move(per, newest);
   }
 
   #fillService({ id, stage }, node, copies, newest) {
@@ -152,8 +153,9 @@ export class PipelineView {
     text(node.values.p50, seconds(greatest(copies.map((copy) => copy.latency.p50_s))));
     text(node.values.p99, seconds(greatest(copies.map((copy) => copy.latency.p99_s))));
     if (!stage) return;
+    if (id === "bridge") copies = copies.map((copy) => ({ ...copy, lag: newest.counts.mqtt_in_flight == null ? null : { records: newest.counts.mqtt_in_flight, seconds: null } }));
     const [records, waited] = [sum(copies.map((copy) => copy.lag?.records)), greatest(copies.map((copy) => copy.lag?.seconds))];
-    text(node.values.lag, records == null ? UNKNOWN : records ? `${count(records)}, ${seconds(waited)}` : "0");
+    text(node.values.lag, records == null ? UNKNOWN : records && waited != null ? `${count(records)} · ${seconds(waited)}` : count(records));
     node.values.lag.className = waited >= 30 ? "bad" : waited >= 5 ? "warn" : "";
     const dead = sum(copies.map((copy) => copy.dead_letters));
     node.dead.hidden = !dead;
@@ -204,7 +206,7 @@ export class PipelineView {
   }
 
   /** What flows faster moves faster; what does not flow stands still. */
-  #move(per) {
+  #move(per, newest) {
     const rates = {
       "sensors mqtt": per("MQTT, acknowledged"),
       "mqtt bridge": per("MQTT, acknowledged"),
@@ -218,7 +220,7 @@ export class PipelineView {
       "processed-data loader": per("table temperature"),
       "aggregated-data loader": per("table average"),
       "loader postgres": per("table temperature"),
-      "postgres gateway": null,
+      "postgres gateway": newest.counts.requests_per_s,
     };
     for (const [name, perSecond] of Object.entries(rates)) {
       const flow = this.#flows.get(name);

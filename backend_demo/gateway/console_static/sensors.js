@@ -156,10 +156,9 @@ export class SensorList {
       "div",
       { class: "sensor", role: "option", onclick: () => this.actions.onToggle(row.sensor) },
       row.swatch,
-      row.name,
+      h("span", { class: "sensor-who" }, row.name, row.age),
       svg("svg", { class: "spark", viewBox: "0 0 64 20", preserveAspectRatio: "none", "aria-hidden": "true" }, row.line),
       row.value,
-      row.age,
     );
     return row;
   }

@@ -121,9 +121,16 @@ export function align(tracks) {
       if (track.times[place] === axis[row]) column[row] = track.values[place++];
       else if (ends.has(axis[row])) column[row] = null;
     }
+    spread(column);
     return column;
   });
   return [axis, ...columns];
+}
+
+/** Makes null of what is undefined beside a null: rows of other tracks inside a gap belong to it. */
+function spread(column) {
+  for (let row = 1; row < column.length; row++) if (column[row] === undefined && column[row - 1] === null) column[row] = null;
+  for (let row = column.length - 2; row >= 0; row--) if (column[row] === undefined && column[row + 1] === null) column[row] = null;
 }
 
 /** Least, mean and greatest; null without values. @param {number[]} values */

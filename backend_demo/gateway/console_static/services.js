@@ -8,7 +8,7 @@ import { stats } from "./stats.js";
 
 const COLUMNS = [
   ["State", null],
-  ["Up since", (service) => duration(service.uptime_s)],
+  ["Up for", (service) => duration(service.uptime_s)],
   ["In per second", (service) => rate(service.records_per_s), "rate"],
   ["Waiting", (service) => count(service.lag?.records)],
   ["Oldest", (service) => (service.lag ? (service.lag.records ? seconds(service.lag.seconds) : "0 s") : UNKNOWN)],
@@ -18,7 +18,7 @@ const COLUMNS = [
   ["Dead letters", (service) => count(service.dead_letters)],
   ["CPU", (service) => cpu(service.cpu_cores)],
   ["Memory", (service) => bytes(service.rss_bytes), "memory"],
-  ["Restarts", (service) => count(service.restarts)],
+  ["Restarts", (service) => count(service.restarts)], // only the stack knows them: the last column, which may be left out
 ];
 
 export class ServicesView {
@@ -28,16 +28,14 @@ export class ServicesView {
     this.root = root;
     this.body = h("tbody");
     this.more = h("dl", { class: "counts" });
-    root.append(
-      h("div", { class: "panel scroll", tabindex: "0", role: "region", "aria-label": "Services" }, h(
-        "table",
-        { class: "services" },
-        h("caption", { class: "hidden-text" }, "Services with state, load and latency"),
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Service"), ...COLUMNS.map(([title], i) => h("th", { scope: "col", class: i ? "number" : null }, title)))),
-        this.body,
-      )),
-      this.more,
+    this.table = h(
+      "table",
+      { class: "services" },
+      h("caption", { class: "hidden-text" }, "Services with state, load and latency"),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Service"), ...COLUMNS.map(([title], i) => h("th", { scope: "col", class: i ? "number" : null }, title)))),
+      this.body,
     );
+    root.append(h("div", { class: "panel scroll", tabindex: "0", role: "region", "aria-label": "Services" }, this.table), this.more);
     stats.addEventListener("change", () => root.hidden || this.#fill());
   }
 
@@ -56,6 +54,7 @@ export class ServicesView {
         row.element.remove();
         this.#rows.delete(name);
       }
+    this.table.classList.toggle("without-last", newest.services.every((service) => service.restarts == null));
     newest.services.forEach((service, place) => {
       if (!this.#rows.has(service.name)) this.#rows.set(service.name, this.#row(service.name));
       const row = this.#rows.get(service.name);
