@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import functools
+import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from backend_demo.gateway import formats, problems
-from backend_demo.gateway.latest import ReadingModel
+from backend_demo.gateway import caching, columnar, formats, problems, sampling, whole
+from backend_demo.gateway.history_models import ANSWERS, AveragesModel, BucketsModel, ReadingsModel
 from backend_demo.gateway.measure import observe_age
 from backend_demo.gateway.parameters import PAGE, HistoryParameters
-from backend_demo.gateway.streaming import RowsResponse
-from backend_demo.storage import buckets, pages
+from backend_demo.gateway.streaming import Encoder, Read, RowsResponse
+from backend_demo.storage import buckets, pages, ranges
 from backend_demo.storage.pool import Database
 from backend_demo.storage.read import Series
+from backend_demo.storage.selection import Selection
 
 router = APIRouter(
     prefix="/v1",
@@ -27,69 +29,24 @@ router = APIRouter(
         _406="None of the forms that `Accept` names is here.",
         _422="A parameter is wrong.",
         _503="The database is away; try again.",
+        _504="It takes too long; ask for less.",
     ),
 )
 
-
-class PageModel(BaseModel):
-    """Rows by sensor and time."""
-
-    truncated: bool = Field(description="There are more rows: ask again with `cursor` set to `next`.")
-    next: str | None = Field(description="Where the next page begins.", examples=["WzEsMTY2NDAwMDAwMC4xMjMsMTJd"])
-
-
-class ReadingsModel(PageModel):
-    readings: list[ReadingModel]
-
-
-class AveragesModel(PageModel):
-    averages: list[ReadingModel]
-
-
-class BucketModel(BaseModel):
-    """A sensor's readings or averages of a bucket: those of `agg`."""
-
-    sensor: int = Field(examples=[1])
-    start: float = Field(alias="from", examples=[1664000000.0], description="Where it begins, epoch seconds.")
-    mean: float | None = None
-    min: float | None = None
-    max: float | None = None
-    count: int | None = None
-    first: float | None = None
-    last: float | None = None
-
-
-class BucketsModel(PageModel):
-    buckets: list[BucketModel]
-
-
-_OTHER_FORMS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {
-            "text/csv": {
-                "schema": {"type": "string"},
-                "example": "sensor,timestamp,value\r\n1,1664000000.123,21.0\r\n",
-            },
-            "application/x-ndjson": {
-                "schema": {"type": "string"},
-                "example": '{"sensor":1,"timestamp":1664000000.123,"value":21.0}\n',
-            },
-        },
-        "headers": {"Link": {"schema": {"type": "string"}, "description": 'The next page, as `rel="next"`.'}},
-    }
-}
+_COLUMNS: tuple[ranges.Column, ...] = ("sensor_num", "timestamp", "value")
 
 
 @router.get(
     "/readings",
     response_model=ReadingsModel | BucketsModel,
     summary="Readings of several sensors",
-    responses=_OTHER_FORMS,
+    responses=ANSWERS,
 )
 async def readings(request: Request, wanted: Annotated[HistoryParameters, Query()]) -> Response:
-    """By sensor and time, as JSON, CSV or NDJSON; page by page, or with `limit=all` streamed whole.
+    """By sensor and time, as JSON, CSV, NDJSON, Parquet or an Arrow stream; page by page, or whole with `limit=all`.
 
-    With `bucket` what came in each bucket of time, summed up; buckets without any are left out.
+    With `bucket` what came in each bucket of time, summed up; buckets without any are left out. With `max_points` of
+    each sensor the rows that draw the same line (LTTB), its first and last row among them; `sampled` tells of how many.
     """
     return await _answer(request, "temperature", "readings", wanted)
 
@@ -98,7 +55,7 @@ async def readings(request: Request, wanted: Annotated[HistoryParameters, Query(
     "/averages",
     response_model=AveragesModel | BucketsModel,
     summary="Averages of several sensors",
-    responses=_OTHER_FORMS,
+    responses=ANSWERS,
 )
 async def averages(request: Request, wanted: Annotated[HistoryParameters, Query()]) -> Response:
     """For each reading the mean of its sensor's ten newest readings at its time; as /v1/readings."""
@@ -107,47 +64,87 @@ async def averages(request: Request, wanted: Annotated[HistoryParameters, Query(
 
 async def _answer(request: Request, series: Series, name: str, wanted: HistoryParameters) -> Response:
     selection = wanted.selection(series)
-    chosen = wanted.format or formats.accepted(request.headers.get("accept", ""))
-    if chosen is None:
+    form = wanted.format or formats.accepted(request.headers.get("accept", ""))
+    if form is None:
         raise HTTPException(406, f"the forms are {', '.join(formats.MEDIA_TYPES)}")
-    if wanted.bucket is not None:
-        return await _buckets(request, selection, chosen, wanted)
-    form = formats.form(chosen, name, ("sensor", "timestamp", "value"))
-    limit = wanted.limit or (PAGE if chosen == "json" else "all")
     database: Database = request.app.state.database
-    route = f"/v1/{name}"
-    if limit == "all":
+    if wanted.bucket is not None:
+        table = await _buckets(database, selection, wanted)
+    elif wanted.max_points is not None:
+        table = await _sampled(database, selection, name, wanted.max_points)
+    else:
+        limit = wanted.limit or (PAGE if form == "json" else "all")
+        if limit == "all":
+            return _all(request, selection, form, name)
+        table = await _page(database, selection, name, limit, wanted)
+    return await whole.answer(request, table, form, over=_is_over(selection))
 
-        def blocks(connection: Any) -> AsyncGenerator[list[pages.Row], None]:
-            return pages.blocks(connection, selection)
 
-        return RowsResponse(database, blocks, form, route=route)
+def _is_over(selection: Selection) -> bool:
+    return selection.end <= time.time()
+
+
+def _all(request: Request, selection: Selection, name: formats.Name, array: str) -> Response:
+    """Every row, streamed."""
+
+    async def unchanged(connection: Any) -> Response | None:
+        if not _is_over(selection):
+            return None
+        etag = caching.etag(selection, name, await ranges.checksum(connection, selection))
+        response.headers.update(caching.closed(etag))
+        matches = caching.matches(request.headers.get("if-none-match"), etag)
+        return Response(None, 304, caching.closed(etag)) if matches else None
+
+    encoder: Callable[[], Encoder]
+    if formats.is_columnar(name):
+        media_type, encoder = columnar.MEDIA_TYPES[name], functools.partial(columnar.Columnar, name)
+        read: Read = functools.partial(ranges.copy_binary, selection)
+    else:
+        form = formats.form(name, array, columnar.COLUMNS)
+        media_type, encoder = form.media_type, functools.partial(formats.Lines, form)
+        read = functools.partial(ranges.copy_lines, selection, _COLUMNS, form.literals)
+    response = RowsResponse(
+        request.app.state.database,
+        read,
+        encoder,
+        media_type=media_type,
+        route=f"/v1/{array}",
+        headers=caching.OPEN,
+        instead=unchanged,
+    )
+    return response
+
+
+async def _page(
+    database: Database, selection: Selection, array: str, limit: int, wanted: HistoryParameters
+) -> whole.Table:
     rows, more = await database.read(lambda connection: pages.page(connection, selection, limit))
-    observe_age(route, rows)
-    return _page(request, form, rows, wanted.next(selection, rows[-1][:2]) if more else None)
+    observe_age(f"/v1/{array}", rows)
+    following = wanted.next(selection, rows[-1][:2]) if more else None
+    return whole.Table(array, columnar.COLUMNS, rows, following)
 
 
-async def _buckets(
-    request: Request, selection: pages.Selection, chosen: formats.Name, wanted: HistoryParameters
-) -> Response:
+async def _buckets(database: Database, selection: Selection, wanted: HistoryParameters) -> whole.Table:
     if wanted.limit == "all":
         raise RequestValidationError(
             [{"type": "limit", "loc": ("query", "limit"), "msg": "all buckets come as pages: give a number"}]
         )
     limit = wanted.limit or PAGE
     size, aggregates = buckets.bucket(wanted.bucket or ""), wanted.aggregates
-    database: Database = request.app.state.database
     rows, more = await database.read(
         lambda connection: buckets.page(connection, selection, size, aggregates, wanted.tz, limit)
     )
-    form = formats.form(chosen, "buckets", ("sensor", "from", *aggregates))
-    return _page(request, form, rows, wanted.next(selection, rows[-1][:2]) if more else None)
+    following = wanted.next(selection, rows[-1][:2]) if more else None
+    return whole.Table("buckets", ("sensor", "from", *aggregates), rows, following)
 
 
-def _page(request: Request, form: formats.Form, rows: Sequence[Any], following: str | None) -> Response:
-    body = form.head + form.encode(rows)
-    if following is None:
-        return Response(body + form.tail, media_type=form.media_type)
-    link = f'<{request.url.include_query_params(cursor=following)}>; rel="next"'
-    tail = formats.end_of_json(following) if form.tail else ""
-    return Response(body + tail, media_type=form.media_type, headers={"Link": link})
+async def _sampled(database: Database, selection: Selection, array: str, max_points: int) -> whole.Table:
+    try:
+        rows, of = await sampling.read(database, selection, max_points)
+    except sampling.TooMuch as problem:
+        message = f"{problem}: ask for a shorter range, fewer sensors, or buckets"
+        raise RequestValidationError(
+            [{"type": "too_much", "loc": ("query", "max_points"), "msg": message}]
+        ) from problem
+    told: dict[str, str | int] = {"method": "lttb", "max_points": max_points, "points": len(rows), "of": of}
+    return whole.Table(array, columnar.COLUMNS, rows, sampled=told)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import time
-from collections.abc import AsyncGenerator, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
@@ -12,12 +13,13 @@ from starlette.responses import Response
 
 from backend_demo import metrics
 from backend_demo.gateway import problems
-from backend_demo.gateway.formats import Form
+from backend_demo.gateway.formats import Form, Lines
 from backend_demo.gateway.measure import observe_age
 from backend_demo.gateway.parameters import RangeParameters, SensorParameters, each_once
 from backend_demo.gateway.streaming import RowsResponse
-from backend_demo.storage import read
+from backend_demo.storage import ranges, read
 from backend_demo.storage.pool import Database
+from backend_demo.storage.selection import Selection
 
 LATEST = "/temperature_latest"
 
@@ -43,18 +45,12 @@ class StringRow(BaseModel):
     }
 
 
-def encode(rows: Sequence[read.Row]) -> str:
-    """The rows as JSON objects of strings, without the brackets around them."""
-    # numbers need no quoting, and this takes a third of the time of an encoder that is given dicts of strings
-    return ",".join(
-        [
-            f'{{"id":"{id}","timestamp":"{timestamp}","sensor_num":"{sensor}","value":"{value}"}}'
-            for id, timestamp, sensor, value in rows
-        ]
-    )
+FORM = Form(
+    "application/json", '{"id":"%r","timestamp":"%r","sensor_num":"%r","value":"%r"}', head="[", between=",", tail="]"
+)
 
-
-FORM = Form("application/json", encode, head="[", between=",", tail="]")
+_COLUMNS: tuple[ranges.Column, ...] = ("id", "timestamp", "sensor_num", "value")
+_TIMESTAMP = re.compile(rb'"timestamp":"([^"]+)"')
 
 
 @router.get("/temperature", response_model=list[StringRow], summary="Readings of one sensor, newest first")
@@ -72,10 +68,21 @@ async def average(request: Request, wanted: Annotated[RangeParameters, Query()])
 
 
 def _range(request: Request, series: read.Series, wanted: RangeParameters) -> Response:
-    def blocks(connection: Any) -> AsyncGenerator[list[read.Row], None]:
-        return read.blocks(connection, series, wanted.sensor_num, wanted.timestamp_start, wanted.timestamp_end)
+    selection = Selection(series, (wanted.sensor_num,), wanted.timestamp_start, wanted.timestamp_end, descending=True)
+    route = f"/{series}"
 
-    return RowsResponse(request.app.state.database, blocks, FORM, route=f"/{series}", newest_first=True)
+    def observe(data: bytes) -> None:
+        if newest := _TIMESTAMP.search(data):
+            observe_age(route, [(wanted.sensor_num, float(newest[1]))])
+
+    return RowsResponse(
+        request.app.state.database,
+        functools.partial(ranges.copy_lines, selection, _COLUMNS, FORM.literals),
+        functools.partial(Lines, FORM),
+        media_type=FORM.media_type,
+        route=route,
+        on_first=observe,
+    )
 
 
 @router.get(LATEST, response_model=list[StringRow], summary="The newest reading of one sensor")
@@ -91,4 +98,4 @@ async def newest(database: Database, sensor: int) -> Response:
     if row is not None:
         metrics.latest_age.observe(max(0.0, time.time() - row[1]))
         observe_age(LATEST, [row])
-    return Response(f"[{encode([row] if row else [])}]", media_type="application/json")
+    return Response(FORM.document([row] if row else []), media_type=FORM.media_type)

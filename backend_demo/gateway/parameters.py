@@ -16,9 +16,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from backend_demo.domain.reading import epoch_seconds
 from backend_demo.domain.topics import SENSOR_MAX
 from backend_demo.gateway import cursor, formats
+from backend_demo.gateway.sampling import POINTS_MAX, POINTS_MIN
 from backend_demo.storage import buckets
-from backend_demo.storage.pages import Selection
 from backend_demo.storage.read import Series
+from backend_demo.storage.selection import Selection
 
 #: Rows of a page.
 PAGE, PAGE_MAX = 1000, 10_000
@@ -134,6 +135,25 @@ class HistoryParameters(Parameters):
         str, Field(max_length=100, description=f"What is told of a bucket: some of {', '.join(buckets.AGGREGATES)}.")
     ] = "mean,min,max,count"
     tz: Annotated[str, Field(max_length=100, description="Time zone of the buckets, such as Europe/Berlin.")] = "UTC"
+
+    max_points: Annotated[
+        int | None,
+        Field(
+            ge=POINTS_MIN,
+            le=POINTS_MAX,
+            description="At most so many rows of each sensor: those that draw the same line (LTTB), the first and the "
+            "last among them. Not with `bucket`, `limit` or `cursor`.",
+        ),
+        BeforeValidator(_integer),
+    ] = None
+
+    @field_validator("max_points")
+    @classmethod
+    def _of_whole_ranges(cls, given: int | None, info: ValidationInfo) -> int | None:
+        for other in ("bucket", "limit", "cursor"):
+            if given is not None and info.data.get(other) is not None:
+                raise ValueError(f"goes not together with {other}")
+        return given
 
     @field_validator("bucket")
     @classmethod

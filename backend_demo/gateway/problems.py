@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from backend_demo.storage.pool import DatabaseUnavailable
+from backend_demo.storage.pool import DatabaseUnavailable, QueryTooLong
 
 MEDIA_TYPE = "application/problem+json"
 #: PostgreSQL is back 0.3 to 3 s after a crash.
@@ -71,6 +71,7 @@ def install(app: FastAPI) -> None:
     """Makes every error of the application a problem document."""
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(DatabaseUnavailable, _unavailable)
+    app.add_exception_handler(QueryTooLong, _too_long)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
 
@@ -111,6 +112,11 @@ def _reason(found: dict[str, Any]) -> str:
 async def _unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseUnavailable)
     return unavailable(error)
+
+
+async def _too_long(request: Request, error: Exception) -> Response:
+    assert isinstance(error, QueryTooLong)
+    return problem(504, error.code, f"{error.message}: ask for a shorter range, or fewer sensors")
 
 
 def unavailable(error: DatabaseUnavailable) -> Response:

@@ -1,50 +1,77 @@
-"""Rows that are sent while they are read: a million of them take the memory of one block."""
+"""Rows that are sent while they are read: a million of them take the memory of a few thousand."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import structlog
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from backend_demo import metrics
-from backend_demo.gateway.formats import Form
-from backend_demo.gateway.measure import observe_age
 from backend_demo.storage.pool import Database, DatabaseUnavailable
+from backend_demo.storage.ranges import Output, snapshot
 
-#: A client that takes no byte for so long is given up: it holds a connection to the database.
+#: A client that does not take a piece within this time is given up: it holds a connection to the database.
 SEND_TIMEOUT_S = 30.0
+#: What is sent at once, at least: PostgreSQL gives 8 kB at a time.
+PIECE_BYTES = 65_536
 
 log = structlog.get_logger()
 
 
-Read = Callable[[Any], AsyncGenerator[Sequence[Any], None]]
-"""Reads blocks of rows on a connection."""
+Read = Callable[[Any, Output], Awaitable[None]]
+"""Copies rows on a connection, in a snapshot."""
+
+
+class Encoder(Protocol):
+    """Makes an answer's body of what is copied out of the database."""
+
+    async def feed(self, data: bytes) -> bytes:
+        """What can be sent, of what has come up to now."""
+
+    async def end(self) -> bytes:
+        """The rest."""
 
 
 class ClientStalled(Exception):
     """The client has stopped reading."""
 
 
-class RowsResponse(StreamingResponse):
-    """Reads and sends block by block, until the client leaves: then the query is cancelled and rolled back.
+class RowsResponse(Response):
+    """Reads and sends at the client's pace, until it leaves: then the query is cancelled and rolled back.
 
-    An error before the first block is an answer of its own (503). After it, the answer is cut off without its end,
-    which HTTP clients report: never a shorter array that looks whole.
+    An error before the first rows is an answer of its own (503, 504). After them, the answer is cut off without its
+    end, which HTTP clients report: never a shorter array that looks whole.
     """
 
-    def __init__(self, database: Database, read: Read, form: Form, *, route: str, newest_first: bool = False) -> None:
-        """`route`: for the metrics and the log. `newest_first`: the first row tells how old the answer is."""
-        super().__init__((), media_type=form.media_type)
+    def __init__(
+        self,
+        database: Database,
+        read: Read,
+        encoder: Callable[[], Encoder],
+        *,
+        media_type: str,
+        route: str,
+        headers: Mapping[str, str] | None = None,
+        instead: Callable[[Any], Awaitable[Response | None]] | None = None,
+        on_first: Callable[[bytes], None] = lambda data: None,
+    ) -> None:
+        """`encoder`: a new one. `route`: for the log.
+
+        `instead`: in the same snapshot, the answer in place of this one, if so; it may add to `headers`. `on_first` is
+        given the begin of the copy.
+        """
+        super().__init__(None, media_type=media_type, headers=headers)
+        del self.headers["content-length"]
         self._database = database
         self._read = read
-        self._form = form
+        self._encoder = encoder
         self._route = route
-        self._newest_first = newest_first
+        self._instead = instead
+        self._on_first = on_first
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +79,7 @@ class RowsResponse(StreamingResponse):
         try:
             with metrics.streams.track_inprogress():
                 async with asyncio.TaskGroup() as tasks:
-                    sending = tasks.create_task(self._answer(send))
+                    sending = tasks.create_task(self._answer(scope, receive, send))
                     leaving = tasks.create_task(_cancel_when_gone(receive, sending))
                     sending.add_done_callback(lambda _: leaving.cancel())
         except asyncio.CancelledError:
@@ -63,37 +90,57 @@ class RowsResponse(StreamingResponse):
         if unanswered is not None:
             raise unanswered
 
-    async def _answer(self, send: Send) -> Exception | None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Exception | None:
         """Why there is no answer at all, if so."""
         try:
             try:
-                await self._read_and_send(send)
+                await self._read_and_send(scope, receive, send)
             except DatabaseUnavailable as problem:
                 if self._started or not problem.lost:
                     raise
-                await self._read_and_send(send)
+                await self._read_and_send(scope, receive, send)
         except (DatabaseUnavailable, ClientStalled) as problem:
             if not self._started:
                 return problem
             self._cut_off(str(problem))
         return None
 
-    async def _read_and_send(self, send: Send) -> None:
-        form = self._form
-        async with (
-            self._database.range_connection() as connection,
-            contextlib.aclosing(self._read(connection)) as blocks,
-        ):
-            rows: Sequence[Any] = await anext(blocks, [])
-            if self._newest_first:
-                observe_age(self._route, rows[:1])
+    async def _read_and_send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        encoder = self._encoder()
+        pieces: list[bytes] = []
+        size = 0
+
+        async def output(data: bytes) -> None:
+            nonlocal size
+            pieces.append(data)
+            size += len(data)
+            if size >= PIECE_BYTES or not self._started:
+                data = b"".join(pieces)
+                pieces.clear()
+                size = 0
+                if not self._started:
+                    self._on_first(data)
+                await self._send(send, await encoder.feed(data))
+
+        async with self._database.range_connection() as connection, snapshot(connection):
+            other = await self._instead(connection) if self._instead else None
+            if other is None:
+                await self._read(connection, output)
+        if other is not None:
+            await other(scope, receive, send)
+            return
+        rest = await encoder.feed(b"".join(pieces)) if pieces else b""
+        await self._send(send, rest + await encoder.end(), more=False)
+
+    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        if not self._started:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             self._started = True
-            text = form.head + form.encode(rows)
-            async for rows in blocks:
-                await _send(send, text)
-                text = form.between + form.encode(rows)
-        await _send(send, text + form.tail, more=False)
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await send({"type": "http.response.body", "body": body, "more_body": more})
+        except TimeoutError:
+            raise ClientStalled(f"the client took nothing for {SEND_TIMEOUT_S:.0f} s") from None
 
     def _cut_off(self, reason: str) -> None:
         log.warning("rows cut off", route=self._route, reason=reason)
@@ -103,11 +150,3 @@ async def _cancel_when_gone(receive: Receive, sending: asyncio.Task[Any]) -> Non
     while (await receive())["type"] != "http.disconnect":
         """A piece of a body that nobody asked for."""
     sending.cancel()
-
-
-async def _send(send: Send, text: str, *, more: bool = True) -> None:
-    try:
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
-    except TimeoutError:
-        raise ClientStalled(f"the client took nothing for {SEND_TIMEOUT_S:.0f} s") from None

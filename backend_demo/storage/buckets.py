@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from backend_demo.storage.pages import Selection, conditions
+from backend_demo.storage.selection import Selection, conditions
 
 Aggregate = Literal["mean", "min", "max", "count", "first", "last"]
 

@@ -1,76 +1,27 @@
-"""Rows of several sensors in the order of the primary key: a page of them, or all, block by block."""
+"""Pages: of rows of several sensors in the order of the primary key, and of the sensors themselves."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from backend_demo.domain.load import Key
-from backend_demo.storage.read import BLOCK, FIRST_BLOCK, Series
+from backend_demo.storage.ranges import snapshot
+from backend_demo.storage.selection import Selection, statements
 
 Row: TypeAlias = tuple[int, float, float]
 """sensor_num, timestamp, value."""
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which rows."""
-
-    series: Series
-    sensors: tuple[int, ...]
-    """Empty: all."""
-    start: float
-    end: float
-    """Epoch seconds, both included."""
-    descending: bool = False
-    """The highest sensor first, and its newest row."""
-    after: Key | None = None
-    """The last row of the page before."""
-
-
 async def page(connection: Any, wanted: Selection, limit: int) -> tuple[list[Row], bool]:
     """The next rows, at most `limit`, and whether there are more."""
-    query, parameters = _statement(wanted)
-    rows = await connection.fetch(f"{query} limit {limit + 1:d}", *parameters)
+    rows: list[Row] = []
+    async with snapshot(connection):
+        for query, parameters in statements(wanted, "sensor_num, timestamp, value"):
+            rows += await connection.fetch(f"{query} limit {limit + 1 - len(rows):d}", *parameters)
+            if len(rows) > limit:
+                break
     return rows[:limit], len(rows) > limit
-
-
-async def blocks(connection: Any, wanted: Selection) -> AsyncGenerator[list[Row], None]:
-    """All rows, from one snapshot."""
-    query, parameters = _statement(wanted)
-    async with connection.transaction(readonly=True):
-        cursor = await connection.cursor(query, *parameters)
-        size = FIRST_BLOCK
-        while rows := await cursor.fetch(size):
-            yield rows
-            size = BLOCK
-
-
-def _statement(wanted: Selection) -> tuple[str, Sequence[object]]:
-    where, parameters = conditions(wanted)
-    if wanted.after is not None:
-        parameters += wanted.after
-        sign = "<" if wanted.descending else ">"
-        where += f" and (sensor_num, timestamp) {sign} (${len(parameters) - 1}::bigint, ${len(parameters)}::float8)"
-    direction = "desc" if wanted.descending else "asc"
-    query = f"""
-        select sensor_num, timestamp, value from {wanted.series} where {where}
-        order by sensor_num {direction}, timestamp {direction}
-    """
-    return query, parameters
-
-
-def conditions(wanted: Selection) -> tuple[str, list[object]]:
-    """Sensors and times, without `after`, as SQL and its parameters.
-
-    Every condition is one of the primary key's index, whose order is that of the answer: no row is ever sorted. Without
-    sensors PostgreSQL skips from one to the next (its skip scan, from version 18 on).
-    """
-    if not wanted.sensors:
-        return "timestamp between $1 and $2", [wanted.start, wanted.end]
-    where = "timestamp between $1 and $2 and sensor_num = any($3::bigint[])"
-    return where, [wanted.start, wanted.end, sorted(set(wanted.sensors))]
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,15 @@ class DatabaseUnavailable(ServiceFailed):
         """The credentials or the database's name are wrong: that will not pass by itself."""
 
 
+class QueryTooLong(DatabaseUnavailable):
+    """A query was given up: it asks for too much, or PostgreSQL has too much to do."""
+
+    code = "query_too_long"
+
+    def __init__(self) -> None:
+        super().__init__(_REASONS["57014"], "57014")
+
+
 class Database:
     """One PostgreSQL. Making it connects to nothing; connections open when they are needed and are replaced when dead.
 
@@ -103,6 +112,8 @@ class Database:
             reason = self._reason(problem, state)
             if reason is None:
                 raise
+            if state == "57014":
+                raise QueryTooLong from problem
             raise DatabaseUnavailable(reason, state) from problem
 
     async def read(self, query: Callable[[Any], Awaitable[_T]]) -> _T:

@@ -1,8 +1,8 @@
-"""Reads from the tables: the newest rows of sensors, and ranges of time in constant memory."""
+"""Reads the newest rows of sensors."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 Series = Literal["temperature", "average"]
@@ -12,11 +12,6 @@ Row: TypeAlias = tuple[int, float, int, float]
 """id, timestamp, sensor_num, value; asyncpg's records unpack like it, and to copy them would cost a third more time."""
 
 _COLUMNS = "id, timestamp, sensor_num, value"
-
-FIRST_BLOCK = 200
-"""Rows of a range's first block, which the client waits for."""
-BLOCK = 1000
-"""Rows of the others: 5 ms of the event loop at most; more are not faster."""
 
 _LATEST = "select {columns} from {table} where sensor_num = $1 order by timestamp desc limit 1"
 
@@ -40,11 +35,6 @@ with recursive newest as (
 select * from (select * from newest limit $1) limited order by sensor_num
 """
 
-_RANGE = """
-select {columns} from {table} where sensor_num = $1 and timestamp between $2 and $3 order by timestamp desc
-"""
-
-
 _TABLES: tuple[Series, ...] = get_args(Series)
 
 
@@ -55,7 +45,6 @@ def _for_each(statement: str) -> dict[Series, str]:
 _latest = _for_each(_LATEST)
 _latest_of_some = _for_each(_LATEST_OF_SOME)
 _latest_of_all = _for_each(_LATEST_OF_ALL)
-_range = _for_each(_RANGE)
 _nothing = _for_each("select {columns} from {table} limit 0")
 
 
@@ -75,18 +64,6 @@ async def latest_of_all(connection: Any, series: Series, limit: int) -> list[Row
     """The newest row of every sensor, by sensor; of the highest `limit` sensors when there are more."""
     rows: list[Row] = await connection.fetch(_latest_of_all[series], limit)
     return rows
-
-
-async def blocks(
-    connection: Any, series: Series, sensor: int, start: float, end: float
-) -> AsyncGenerator[list[Row], None]:
-    """The sensor's rows from `start` to `end` (epoch seconds, both included), newest first, from one snapshot."""
-    async with connection.transaction(readonly=True):
-        cursor = await connection.cursor(_range[series], sensor, start, end)
-        size = FIRST_BLOCK
-        while rows := await cursor.fetch(size):
-            yield rows
-            size = BLOCK
 
 
 async def check_tables(connection: Any) -> None:
