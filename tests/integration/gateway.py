@@ -73,4 +73,4 @@ class GatewayProcess:
         self._client.close()
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.communicate(timeout=15)[1]
+        return self.process.communicate(timeout=60)[1]
