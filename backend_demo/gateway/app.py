@@ -32,6 +32,7 @@ from backend_demo.gateway import (
     websocket,
 )
 from backend_demo.gateway.access import Access
+from backend_demo.gateway.compression import Compressed
 from backend_demo.gateway.dead_letters import DeadLetters
 from backend_demo.gateway.direct import Direct
 from backend_demo.gateway.limits import Heads, Limited
@@ -51,7 +52,7 @@ HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy
 _CORS: dict[str, Any] = {
     "allow_methods": ("GET", "HEAD"),
     "allow_headers": ("Authorization", "Last-Event-ID"),
-    "expose_headers": ("ETag", "Link", "Retry-After", "WWW-Authenticate"),
+    "expose_headers": ("ETag", "Link", "Retry-After", "Sampled", "WWW-Authenticate"),
 }
 
 #: Answers under way when the gateway is told to end may take so long; then they are cut off.
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.append(websocket.route)
     latest_route = next(route for route in original.router.routes if getattr(route, "path", "") == original.LATEST)
     app.add_middleware(Direct, route=latest_route)
+    app.add_middleware(Compressed)
     # from here on, what is added later is asked earlier
     app.add_middleware(Access, settings=settings)
     app.add_middleware(Limited)

@@ -131,35 +131,34 @@ class HistoryParameters(Parameters):
         str | None,
         Field(max_length=10, description="Sums up by 30s, 5m, 1h, 1d, 1w, 1mo or 1y, counted from midnight in `tz`."),
     ] = None
-    agg: Annotated[
-        str, Field(max_length=100, description=f"What is told of a bucket: some of {', '.join(buckets.AGGREGATES)}.")
-    ] = "mean,min,max,count"
-    tz: Annotated[str, Field(max_length=100, description="Time zone of the buckets, such as Europe/Berlin.")] = "UTC"
-
     max_points: Annotated[
         int | None,
         Field(
             ge=POINTS_MIN,
             le=POINTS_MAX,
             description="At most so many rows of each sensor: those that draw the same line (LTTB), the first and the "
-            "last among them. Not with `bucket`, `limit` or `cursor`.",
+            "last among them. Not with `bucket`, nor with pages.",
         ),
         BeforeValidator(_integer),
     ] = None
-
-    @field_validator("max_points")
-    @classmethod
-    def _of_whole_ranges(cls, given: int | None, info: ValidationInfo) -> int | None:
-        for other in ("bucket", "limit", "cursor"):
-            if given is not None and info.data.get(other) is not None:
-                raise ValueError(f"goes not together with {other}")
-        return given
+    agg: Annotated[
+        str, Field(max_length=100, description=f"What is told of a bucket: some of {', '.join(buckets.AGGREGATES)}.")
+    ] = "mean,min,max,count"
+    tz: Annotated[str, Field(max_length=100, description="Time zone of the buckets, such as Europe/Berlin.")] = "UTC"
 
     @field_validator("bucket")
     @classmethod
     def _bucket(cls, given: str | None) -> str | None:
         if given is not None:
             buckets.bucket(given)
+        return given
+
+    @field_validator("max_points")
+    @classmethod
+    def _of_whole_ranges(cls, given: int | None, info: ValidationInfo) -> int | None:
+        for other in ("bucket", "limit", "cursor"):
+            if given is not None and info.data.get(other) not in (None, "all"):
+                raise ValueError(f"goes not together with {other}")
         return given
 
     @field_validator("agg")
