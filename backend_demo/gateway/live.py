@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 
 import structlog
 
 from backend_demo import metrics
 from backend_demo.errors import ServiceFailed
 from backend_demo.gateway.live_client import ENDING, OTHER_LOG, TOO_SLOW, UNKNOWN_ID, Client
-from backend_demo.gateway.live_event import TOPICS, Batch, Event, Form, Wanted, event
+from backend_demo.gateway.live_event import TOPICS, Event, Form, Wanted, event
 from backend_demo.gateway.live_place import Place
 from backend_demo.gateway.live_recent import Recent, batch_after
 from backend_demo.operations.kafka_log import AWAY, BACK, KafkaLog, cluster_of
@@ -29,15 +29,16 @@ KEEP_ALIVE_S = 10.0
 #: How long a new stream waits for Kafka, before it begins with the notice that Kafka is away.
 OPENING_S = 2.0
 RETRY_S = 1.0
-#: A client for which more than this waits is dropped: about two seconds of 2,000 events each.
-BUFFER_BYTES = 1024 * 1024
+#: A client for which more than this waits is dropped: some ten seconds of 2,000 events each.
+BUFFER_BYTES = 4 * 1024 * 1024
 
 #: The newest events, for clients that come back; also those from before the reader began, so many of a partition.
 RECENT_EVENTS, RECENT_BYTES, RECENT_RECORDS = 10_000, 4 * 1024 * 1024, 400
 #: Clients that read by themselves what they missed, at a time; the others wait for their turn.
 CATCHING_UP = 4
-#: Events that are made at once for one that catches up.
+#: Events that are given to clients at once; between two such pieces they can take the first.
 PIECE_EVENTS = 500
+PIECE_S = 0.005
 #: How long Kafka may be silent to one that catches up, until it tries again.
 PATIENCE_S = 5.0
 
@@ -110,9 +111,7 @@ class Live:
             self._place = Place(name, starts)
             self._recent = Recent(starts, count=RECENT_EVENTS, bound_bytes=RECENT_BYTES)
         async for found in kafka.read(self._offsets_of(self._place), ends):
-            batch = self._next(found, kafka.positions)
-            if going_on:
-                self._tell(batch)
+            await self._tell(found, kafka.positions, self._live if going_on else ())
         kafka.seek(ends)
 
     async def _go_on(self, kafka: KafkaLog) -> None:
@@ -123,27 +122,36 @@ class Live:
                 await asyncio.sleep(GATHER_S)
                 for partition, records in (await kafka.poll(wait_s=FETCH_S)).items():
                     found.setdefault(partition, []).extend(records)
-                self._tell(self._next(found, kafka.positions))
+                await self._tell(found, kafka.positions, self._live)
             if self._open:
                 wanted_at = time.monotonic()
             elif time.monotonic() - wanted_at > LINGER_S:
                 self._wanted.clear()
                 return
 
-    def _next(self, found: Mapping[Partition, Sequence[Record]], positions: Mapping[Partition, int]) -> Batch:
-        """The next events of the stream, which goes on to these positions."""
+    async def _tell(
+        self,
+        found: Mapping[Partition, Sequence[Record]],
+        positions: Mapping[Partition, int],
+        clients: Collection[Client],
+    ) -> None:
+        """Gives the next events to the clients, and goes on to these positions."""
         events = self._events(found)
-        self._recent.add(events)
-        return batch_after(self._place, events, [positions[partition] for partition in self._partitions])
+        for begin in range(0, len(events), PIECE_EVENTS):
+            if begin:
+                await asyncio.sleep(PIECE_S)
+            some = events[begin : begin + PIECE_EVENTS]
+            self._recent.add(some)
+            batch = batch_after(self._place, some)
+            for client in clients:
+                if piece := batch.bytes_for(client.form, client.wanted):
+                    client.put(piece)
+        for index, partition in enumerate(self._partitions):
+            self._place.move(index, positions[partition])
 
     def _events(self, found: Mapping[Partition, Sequence[Record]]) -> list[Event]:
         made = (event(record, self._index[partition]) for partition, records in found.items() for record in records)
         return [each for each in made if each is not None]
-
-    def _tell(self, batch: Batch) -> None:
-        for client in self._live:
-            if piece := batch.bytes_for(client.form, client.wanted):
-                client.put(piece)
 
     def _offsets_of(self, place: Place) -> dict[Partition, int]:
         return dict(zip(self._partitions, place.offsets, strict=True))
@@ -279,8 +287,9 @@ class Live:
                 missed = kafka.read(self._offsets_of(place), self._offsets_of(self._place))
                 async with contextlib.aclosing(missed):
                     async for found in missed:
-                        positions = [kafka.positions[partition] for partition in partitions]
-                        piece = batch_after(place, self._events(found), positions).bytes_for(form, client.wanted)
+                        piece = batch_after(place, self._events(found)).bytes_for(form, client.wanted)
+                        for index, partition in enumerate(partitions):
+                            place.move(index, kafka.positions[partition])
                         if not piece and time.monotonic() - told_at > KEEP_ALIVE_S:
                             piece = form.keep_alive(place.id())
                         if piece:

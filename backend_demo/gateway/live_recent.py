@@ -37,12 +37,10 @@ class Recent:
         return [event for event in self._events if event.offset >= offsets[event.partition]]
 
 
-def batch_after(place: Place, events: Sequence[Event], offsets: Sequence[int] = ()) -> Batch:
-    """The events with the ids that lead on from a place, which moves: in the end to `offsets`, where they are given."""
+def batch_after(place: Place, events: Sequence[Event]) -> Batch:
+    """The events with the ids that lead on from a place, which moves behind them."""
     ids = []
     for event in events:
         place.move(event.partition, event.offset + 1)
         ids.append(place.id())
-    for partition, offset in enumerate(offsets):
-        place.move(partition, offset)
     return Batch(events, ids)

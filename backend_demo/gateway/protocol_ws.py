@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from backend_demo.gateway import problems
 from backend_demo.gateway.protocol import ABORT
 
 #: As `websocket.send`, but with any number of whole frames; only without compression.
@@ -19,6 +21,17 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
         await super().run_asgi()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.handshake_initiated or self.conn.handshake_exc is None:
+            return
+        # the library takes shorter lines than our HTTP does, and uvicorn would leave the client without an answer
+        answer = problems.problem(414, "uri_too_long", "a WebSocket's URL and headers have 8192 bytes each at most")
+        headers = (*self.default_headers, *answer.raw_headers, (b"connection", b"close"))
+        head = [STATUS_LINE[answer.status_code], *(b"%s: %s\r\n" % header for header in headers), b"\r\n"]
+        self.transport.write(b"".join(head) + bytes(answer.body))
+        self.transport.close()
 
     async def send(self, message: Any) -> None:
         if message["type"] != FRAMES:

@@ -1,0 +1,157 @@
+"""Clients of the live streams, in threads of their own."""
+
+import contextlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from httpx_sse import EventSource
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from backend_demo.settings import Settings
+from tests.integration.sensors import eventually
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event as a client got it."""
+
+    event: str
+    id: str
+    data: Any
+
+
+class Client:
+    """Reads one stream until it ends, or until it is closed here."""
+
+    def __init__(self) -> None:
+        self.events: list[Told] = []
+        self.opened = threading.Event()
+        self.end: str | None = None
+        """Why there is no more: `end`, or what broke it."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Client":
+        self._thread.start()
+        assert self.opened.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._thread.join(30)
+
+    def of(self, *names: str) -> list[Told]:
+        """The events of these names."""
+        return [one for one in list(self.events) if one.event in names]
+
+    def notices(self) -> list[str]:
+        return [one.data["code"] for one in self.of("notice")]
+
+    def readings(self, sensor: int) -> list[tuple[float, float]]:
+        return [
+            (one.data["timestamp"], one.data["value"]) for one in self.of("reading") if one.data["sensor"] == sensor
+        ]
+
+    def wait(self, count: int, *names: str) -> list[Told]:
+        """These events, once there are so many."""
+        eventually(lambda: len(self.of(*names)) >= count or self.end, f"{count} of {names}")
+        found = self.of(*names)
+        assert len(found) >= count, f"{len(found)} of {count} {names}, then {self.end}, {self.notices()}"
+        return found
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except (httpx.HTTPError, ConnectionClosed, OSError) as problem:
+            self.end = f"{type(problem).__name__}: {problem}"
+        else:
+            self.end = "end"
+        finally:
+            self.opened.set()
+
+    def _read(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class ServerSent(Client):
+    """/v1/stream."""
+
+    def __init__(self, url: str, last_id: str = "", **parameters: Any) -> None:
+        super().__init__()
+        self._url, self._parameters = url, parameters
+        self._headers = {"Last-Event-ID": last_id} if last_id else {}
+        self._socket: socket.socket | None = None
+
+    def _read(self) -> None:
+        with (
+            httpx.Client(timeout=60) as client,
+            client.stream("GET", f"{self._url}/v1/stream", params=self._parameters, headers=self._headers) as response,
+        ):
+            assert response.status_code == 200, response.read()
+            self._socket = response.extensions["network_stream"].get_extra_info("socket")
+            self.opened.set()
+            for event in EventSource(response).iter_sse():
+                self.events.append(Told(event.event, event.id, event.json()))
+
+    def close(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class WebSocket(Client):
+    """/v1/ws."""
+
+    def __init__(self, url: str, last_id: str = "", **parameters: Any) -> None:
+        super().__init__()
+        if last_id:
+            parameters["last_event_id"] = last_id
+        self._url = f"{url.replace('http', 'ws', 1)}/v1/ws?{httpx.QueryParams(parameters)}"
+        self.connection: Any = None
+
+    def _read(self) -> None:
+        with connect(self._url, open_timeout=30, max_size=None) as self.connection:
+            self.opened.set()
+            for message in self.connection:
+                told = json.loads(message)
+                assert list(told) == ["event", "id", "data"]
+                self.events.append(Told(**told))
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+
+
+@contextlib.contextmanager
+def stalled(url: str, path: str) -> Iterator[socket.socket]:
+    """A client that asks and reads nothing of the answer, with a small buffer for it."""
+    address = urlsplit(url)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(60)
+        client.connect((address.hostname, address.port))
+        upgrade = (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: bGl2ZSBzdHJlYW1zISEhIQ==\r\n"
+            if path.startswith("/v1/ws")
+            else ""
+        )
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\n{upgrade}\r\n".encode())
+        yield client
+
+
+def metric(settings: Settings, line: str) -> float:
+    """A sample of the stack's gateway."""
+    text = httpx.get(f"http://127.0.0.1:{settings.gateway_stats_port}/metrics", timeout=30).text
+    found = re.search(rf"^{re.escape(line)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
