@@ -22,7 +22,7 @@ ENV_PREFIX = "BDEMO_"
 
 #: Where a container finds its secrets, one a file: `bdemo_postgres_dsn`, `bdemo_mqtt_password`.
 SECRETS_DIR = Path("/run/secrets")
-SECRETS = ("postgres_dsn", "mqtt_password", "gateway_tokens", "gateway_token")
+SECRETS = ("postgres_dsn", "postgres_reader_dsn", "mqtt_password", "gateway_tokens", "gateway_token")
 
 #: What a header and a WebSocket's subprotocol can hold as it is; 32 characters of hexadecimal digits are 128 bits.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+-]{32,256}", re.ASCII)

@@ -14,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from backend_demo import errors, metrics
 from backend_demo.domain.reading import Reason
 from backend_demo.domain.topics import TOPICS
-from backend_demo.settings import CONFIG_FILE, ENV_PREFIX, ORIGINAL_NAMES, Settings
+from backend_demo.settings import CONFIG_FILE, ENV_PREFIX, ORIGINAL_NAMES, SECRETS, SECRETS_DIR, Settings
 from backend_demo.stack.services import SERVICES
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -45,10 +45,11 @@ def settings() -> str:
                 (field.description or "") + (f" The original's `{originals[name]}`." if name in originals else ""),
             ]
         )
+    secrets = ", ".join(f"`{ENV_PREFIX.lower()}{name}`" for name in SECRETS)
     return f"""# Settings
 
 From strongest to weakest: a flag of the command, `{ENV_PREFIX}` and the name in capitals in the environment,
-a container's secret files (`/run/secrets/bdemo_postgres_dsn` and `bdemo_mqtt_password`), `{CONFIG_FILE}` in the
+a container's secret files ({secrets} in `{SECRETS_DIR}`), `{CONFIG_FILE}` in the
 working directory or above it, the original's names (environment or `.env`), the default.
 An unknown name is an error.
 

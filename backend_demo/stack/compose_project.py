@@ -73,7 +73,7 @@ _NOT_PASSED_ON = {
     *("state_dir", "stack", "profiles", "port_offset", "up_timeout_s", "kafka_heap_mb", "kafka_bootstrap", "instance"),
     *("mqtt_host", "mqtt_username", "mqtt_password", "postgres_dsn", "gateway_host", "gateway_url", "stats_host"),
     *("gateway_token", "gateway_tokens", "gateway_tls_cert", "gateway_tls_key", "gateway_plaintext"),
-    *("gateway_published_on_loopback", "gateway_allowed_hosts", "metrics_targets"),
+    *("gateway_published_on_loopback", "gateway_allowed_hosts", "metrics_targets", "postgres_reader_dsn"),
     *(port for service in SERVICES.values() for port in service.ports),
 }
 

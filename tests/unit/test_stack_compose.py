@@ -164,8 +164,10 @@ def test_ports_and_settings_go_to_the_containers(project: Project, monkeypatch: 
 
 
 def test_no_password_goes_to_the_containers_by_environment(project: Project) -> None:
-    secret = {"postgres_dsn": "postgresql://me:geheim@x/y", "mqtt_username": "me", "mqtt_password": "geheim"}
-    project.save(Settings(**secret), offset=0, any_port=False)
+    url, token = "postgresql://me:geheim@x/y", "geheim" * 8
+    secret = {"postgres_dsn": url, "postgres_reader_dsn": url, "mqtt_username": "me", "mqtt_password": "geheim"}
+    tokens = {"gateway_token": token, "gateway_tokens": (token,)}
+    project.save(Settings(**secret, **tokens), offset=0, any_port=False)
     assert "geheim" not in (project.folder / "plan.json").read_text()
 
 
