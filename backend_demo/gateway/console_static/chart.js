@@ -117,7 +117,7 @@ export class Chart {
     return {
       width,
       height,
-      padding: [12, 12, 0, 0],
+      padding: [12, 28, 0, 0],
       legend: { show: false },
       cursor: {
         sync: { key: "console", filters: { pub: (event) => event === "mousemove" || event === "mouseleave" } },
@@ -218,7 +218,7 @@ export class Chart {
       text(head.value, shown[0] ? `${degrees(shown[0].value)} °C` : "–");
       text(head.average, shown[1] ? `${degrees(shown[1].value)} °C` : "–");
       text(head.extremes, extremes ? `${degrees(extremes.min)} to ${degrees(extremes.max)}` : "");
-      text(head.at, shown[0] ? `${at == null ? "" : "at "}${moment(shown[0].time, { date: to - from > 43_200, millis: to - from <= 60 })}` : "");
+      text(head.at, shown[0] ? `${at == null ? "" : "at "}${moment(shown[0].time, { date: to - from > 43_200, millis: at != null && to - from <= 60 })}` : "");
     });
     this.empty.hidden = told > 0;
     this.element.dataset.points = told;

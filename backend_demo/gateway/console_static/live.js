@@ -50,7 +50,7 @@ export class LiveView {
       h("button", { class: "small" }, "Show"),
       this.wrong,
     );
-    this.ranges.append(h("button", { type: "button", "data-range": "own", "aria-expanded": "false", "aria-controls": "own-range", onclick: () => this.#openOwn(this.own.hidden) }, "Custom"));
+    this.ranges.append(h("button", { type: "button", "data-range": "own", "aria-expanded": "false", "aria-controls": "own-range", onclick: () => this.#openOwn(this.own.hidden || store.current.from != null) }, "Custom"));
     this.live = h("button", { type: "button", class: "primary small", hidden: true, onclick: () => this.goLive() }, "Back to live");
     this.layout = h("button", { type: "button", class: "small", onclick: () => this.toggleLayout() });
     this.charts = h("div", { class: "charts" });

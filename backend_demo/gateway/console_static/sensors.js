@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { attribute, framed, h, svg, text } from "./dom.js";
 import { age, count, degrees } from "./format.js";
 import { Polling } from "./polling.js";
+import { search } from "./search.js";
 import { sparkline } from "./series.js";
 import { CHOSEN_MAX } from "./state.js";
 import { stats } from "./stats.js";
@@ -16,20 +17,6 @@ const KEPT = 30;
 const POLL_MS = 2000;
 /** A sensor that was silent for so long has its age shown as a warning, seconds. */
 const SILENT_S = 60;
-
-/** The sensors whose number holds what is searched, exact ones first, then by number. Pure. @param {number[]} numbers */
-export function search(numbers, wanted) {
-  const digits = wanted.replace(/\D/g, "");
-  if (!digits) return wanted.trim() ? [] : numbers;
-  const begins = [];
-  const holds = [];
-  for (const number of numbers) {
-    const written = String(number);
-    if (written.startsWith(digits)) begins.push(number);
-    else if (written.includes(digits)) holds.push(number);
-  }
-  return [...begins.sort((a, b) => String(a).length - String(b).length || a - b), ...holds];
-}
 
 export class SensorList {
   /** @type {Map<number, {time: number, value: number, line: number[]}>} */

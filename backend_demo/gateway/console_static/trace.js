@@ -50,6 +50,8 @@ export function outcome(trace) {
       return [`Refused by ${trace.refusal.stage} after ${total}: ${trace.refusal.reason}, ${trace.refusal.detail}`, "bad"];
     case "timed out":
       return [`It has not arrived; it stands before ${waits.join(" and ") || "its next hop"}. Is that running? Look at Services, or: bdemo logs ${waits.join(" ")}`, "warning"];
+    case "failed":
+      return [`Given up: ${trace.problem?.detail ?? "the gateway does not say why"}`, "bad"];
     default:
       return [`On its way for ${total}`, "waiting"];
   }
@@ -64,7 +66,7 @@ export class TraceView {
     this.sensor = h("input", { id: "trace-sensor", type: "text", inputmode: "numeric", pattern: "[0-9]{1,18}", required: true, autocomplete: "off", value: "1" });
     this.value = h("input", { id: "trace-value", type: "text", inputmode: "decimal", autocomplete: "off", placeholder: "its newest again" });
     this.button = h("button", { class: "primary", id: "publish" }, "Publish a test reading");
-    this.refused = h("button", { type: "button", onclick: () => this.#fillIn("999") }, "One that is refused");
+    this.refused = h("button", { type: "button", title: "Fills in 999 °C, which no sensor may tell", onclick: () => this.#fillIn("999") }, "One that is refused");
     this.why = h("p", { class: "quiet", id: "publish-why" }, "A real reading: it becomes the sensor's newest one, and stays in the tables.");
     this.wrong = h("p", { class: "bad", role: "alert" });
     this.end = h("p", { class: "outcome", role: "status", hidden: true });
@@ -151,10 +153,6 @@ export class TraceView {
   }
 
   #show(trace) {
-    if (!trace.hops) {
-      text(this.wrong, trace.detail ?? trace.message ?? trace.title ?? "the trace has ended with an error");
-      return;
-    }
     const [words, tone] = outcome(trace);
     this.end.hidden = false;
     this.end.dataset.tone = tone;
