@@ -5,12 +5,12 @@ pyarrow and numpy are loaded with the first such answer: 50 MB of a gateway that
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backend_demo.gateway.formats import ColumnarName
+from backend_demo.gateway.offload import offload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,16 +67,16 @@ class Columnar:
         self._size += len(data)
         if self._writer is not None and self._size < GROUP * ROW_BYTES:
             return b""
-        return await asyncio.to_thread(self._write)
+        return await offload(self._write)
 
     async def end(self) -> bytes:
-        return await asyncio.to_thread(self._write, last=True)
+        return await offload(self._write, last=True)
 
     def _write(self, *, last: bool = False) -> bytes:
         if self._writer is None:
             self._writer = _Writer(self._name, COLUMNS)
-            if not last:
-                return self._writer.drain()  # the first byte need not wait for the first group
+            if not last and (begin := self._writer.drain()):
+                return begin  # Parquet's: the first byte need not wait for the first group; Arrow's comes with it
         rows = self._rows.feed(b"".join(self._data))
         self._data.clear()
         self._size = 0
@@ -107,6 +107,7 @@ class _Writer:
         import pyarrow
         import pyarrow.parquet
 
+        pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # the default one keeps what it once had
         types = [pyarrow.int64() if column in _INTEGERS else pyarrow.float64() for column in columns]
         self._schema = pyarrow.schema(zip(columns, types, strict=True), metadata=metadata)
         self._sink = _Drained()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 import zlib
@@ -14,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend_demo.gateway.formats import quality_of
+from backend_demo.gateway.offload import offload
 
 Coding = Literal["zstd", "gzip"]
 
@@ -123,7 +123,7 @@ class _Answer:
         body, last = message.get("body", b""), not message.get("more_body", False)
         if len(body) < LARGE_BYTES:
             return self._compress(body, last=last)
-        return await asyncio.to_thread(self._compress, body, last=last)
+        return await offload(self._compress, body, last=last)
 
 
 def _varies(start: Message) -> bool:

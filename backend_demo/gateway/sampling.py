@@ -5,12 +5,13 @@ numpy and tsdownsample are loaded with the first such answer.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
+import mmap
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from backend_demo.gateway.columnar import COLUMNS, Rows
+from backend_demo.gateway.offload import offload
 from backend_demo.storage import ranges
 from backend_demo.storage.pages import Row
 from backend_demo.storage.pool import Database, DatabaseUnavailable
@@ -28,7 +29,6 @@ ROWS_MAX = 10_000_000
 
 #: From so many rows on, LTTB takes a millisecond.
 _LONG = 100_000
-_FIRST_ROOM = 16_384
 
 
 class TooMuch(Exception):
@@ -37,7 +37,7 @@ class TooMuch(Exception):
 
 async def read(database: Database, selection: Selection, points: int) -> tuple[list[Row], int]:
     """At most `points` rows of each sensor, and how many were read. Raises TooMuch, DatabaseUnavailable."""
-    await asyncio.to_thread(_load)
+    await offload(_load)
     try:
         return await _read(database, selection, points)
     except DatabaseUnavailable as problem:
@@ -68,8 +68,10 @@ class Sampler:
         self._points = points
         self._copied = Rows()
         self._sensor: int | None = None
-        self._series = numpy.empty((2, _FIRST_ROOM))
-        """Times and values of the sensor that is being read; room behind them."""
+        # memory that is given back to the system: that of numpy.empty() would stay with the process
+        room = mmap.mmap(-1, 2 * SENSOR_ROWS_MAX * numpy.dtype(float).itemsize)
+        self._series = numpy.frombuffer(room).reshape(2, SENSOR_ROWS_MAX)
+        """Times and values of the sensor that is being read; of the room behind them nothing is in memory yet."""
         self._filled = 0
         self._kept: list[tuple[int, np.ndarray[Any, Any]]] = []
         self.read = 0
@@ -101,8 +103,6 @@ class Sampler:
 
     async def _extend(self, rows: np.ndarray[Any, Any]) -> None:
         """Takes rows of one sensor."""
-        import numpy
-
         sensor = int(rows["sensor"][0])
         if sensor != self._sensor:
             await self._finish()
@@ -110,10 +110,6 @@ class Sampler:
         filled = self._filled + len(rows)
         if filled > SENSOR_ROWS_MAX:
             raise TooMuch(f"sensor {sensor} has more than {SENSOR_ROWS_MAX:,} rows in the range")
-        if filled > self._series.shape[1]:
-            larger = numpy.empty((2, min(2 * filled, SENSOR_ROWS_MAX)))
-            larger[:, : self._filled] = self._series[:, : self._filled]
-            self._series = larger
         for column, place in zip(COLUMNS[1:], self._series, strict=True):
             place[self._filled : filled] = rows[column]
         self._filled = filled
@@ -124,7 +120,7 @@ class Sampler:
             return
         series = self._series[:, : self._filled]
         if self._filled > _LONG:
-            kept = await asyncio.to_thread(sampled, series, self._points)
+            kept = await offload(sampled, series, self._points)
         else:
             kept = sampled(series, self._points)
         self._filled = 0

@@ -16,8 +16,6 @@ from backend_demo.storage.ranges import Output, snapshot
 
 #: A client that does not take a piece within this time is given up: it holds a connection to the database.
 SEND_TIMEOUT_S = 30.0
-#: What is sent at once, at least: PostgreSQL gives 8 kB at a time.
-PIECE_BYTES = 65_536
 
 log = structlog.get_logger()
 
@@ -107,20 +105,11 @@ class RowsResponse(Response):
 
     async def _read_and_send(self, scope: Scope, receive: Receive, send: Send) -> None:
         encoder = self._encoder()
-        pieces: list[bytes] = []
-        size = 0
 
         async def output(data: bytes) -> None:
-            nonlocal size
-            pieces.append(data)
-            size += len(data)
-            if size >= PIECE_BYTES or not self._started:
-                data = b"".join(pieces)
-                pieces.clear()
-                size = 0
-                if not self._started:
-                    self._on_first(data)
-                await self._send(send, await encoder.feed(data))
+            if not self._started:
+                self._on_first(data)
+            await self._send(send, await encoder.feed(data))
 
         async with self._database.range_connection() as connection, snapshot(connection):
             other = await self._instead(connection) if self._instead else None
@@ -129,10 +118,11 @@ class RowsResponse(Response):
         if other is not None:
             await other(scope, receive, send)
             return
-        rest = await encoder.feed(b"".join(pieces)) if pieces else b""
-        await self._send(send, rest + await encoder.end(), more=False)
+        await self._send(send, await encoder.end(), more=False)
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        if more and not body:
+            return
         if not self._started:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             self._started = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from backend_demo.gateway import caching, columnar, formats
+from backend_demo.gateway.offload import offload
 
 #: To make more rows than so many takes so long that another thread does it.
 _MANY = 1000
@@ -32,7 +32,7 @@ class Table:
 
 async def answer(request: Request, table: Table, name: formats.Name, *, over: bool) -> Response:
     """`over`: the rows are of a time that is past."""
-    made = asyncio.to_thread(_made, table, name) if len(table.rows) > _MANY else None
+    made = offload(_made, table, name) if len(table.rows) > _MANY else None
     body, media_type, etag = await made if made else _made(table, name)
     headers = caching.closed(etag) if over else dict(caching.OPEN)
     if table.following is not None:

@@ -18,6 +18,9 @@ Column = Literal["id", "sensor_num", "timestamp", "value"]
 Output: TypeAlias = Callable[[bytes], Awaitable[None]]
 """Takes what was copied, cut anywhere; PostgreSQL waits until it returns."""
 
+#: What an Output is given at once, but for the first piece and the last; PostgreSQL sends 8 kB at a time.
+PIECE_BYTES = 65_536
+
 #: What a binary COPY has before its rows, and behind them.
 _HEADER_BYTES, _TRAILER_BYTES = 19, 2
 
@@ -61,10 +64,11 @@ async def copy_binary(wanted: Selection, connection: Any, output: Output) -> Non
     In a snapshot.
     """
     for query, parameters in statements(wanted, "sensor_num, timestamp, value"):
-        await _copy(connection, query, parameters, _without_frame(output), "binary")
+        await _copy(connection, query, parameters, without_frame(output), "binary")
 
 
-def _without_frame(output: Output) -> Output:
+def without_frame(output: Output) -> Output:
+    """Hands on the rows of a binary COPY, without what stands before and behind them."""
     header, held = _HEADER_BYTES, b""
 
     async def unframed(data: bytes) -> None:
@@ -92,13 +96,24 @@ async def _copy(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(STATEMENT_TIMEOUT_S) as patience:
+            pieces: list[bytes] = []
+            room = 0
 
             async def patiently(data: bytes) -> None:
-                patience.reschedule(None)
-                await output(data)
+                nonlocal room
+                pieces.append(data)
+                room -= len(data)
+                if room <= 0:
+                    patience.reschedule(None)
+                    await output(b"".join(pieces))
+                    pieces.clear()
+                    room = PIECE_BYTES
                 patience.reschedule(loop.time() + STATEMENT_TIMEOUT_S)
 
             await connection.copy_from_query(query, output=patiently, format=form, timeout=NO_TIMEOUT)
+            patience.reschedule(None)
+            if pieces:
+                await output(b"".join(pieces))
     except TimeoutError as problem:
         if patience.expired():
             raise QueryTooLong from problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from backend_demo.domain.topics import SENSOR_MAX
 from backend_demo.gateway import cursor
-from backend_demo.gateway.formats import Name, accepted, form
+from backend_demo.gateway.formats import Lines, TextName, accepted, form
 from backend_demo.storage.buckets import Bucket, bucket
 
 
@@ -25,6 +27,9 @@ from backend_demo.storage.buckets import Bucket, bucket
         ("application/x-ndjson;q=0.5, text/csv;q=0.9", "csv"),
         ("text/html, application/xhtml+xml, */*;q=0.8", "json"),
         ("application/jsonl", "ndjson"),
+        ("application/vnd.apache.parquet", "parquet"),
+        ("application/vnd.apache.arrow.stream, application/json;q=0.9", "arrow"),
+        ("application/*", "json"),
         ("text/csv;q=0", None),
         ("image/png", None),
         ("text/csv;q=many", None),
@@ -47,18 +52,42 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
         cursor.read(text, "a query")
 
 
-@pytest.mark.parametrize("name", ["json", "csv", "ndjson"])
-def test_every_form_gives_floats_exactly(name: Name) -> None:
-    text = form(name, "readings", ("sensor", "timestamp", "value")).encode([(7, 1700000000.123456, 0.1 + 0.2)])
+TEXTS: list[TextName] = ["json", "csv", "ndjson"]
+COLUMNS = ("sensor", "timestamp", "value")
+
+ROWS = st.lists(st.tuples(st.integers(0, SENSOR_MAX), st.floats(0, 9e9), st.floats(allow_nan=False)), max_size=20)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_form_gives_floats_exactly(name: TextName) -> None:
+    text = form(name, "readings", COLUMNS).encode([(7, 1700000000.123456, 0.1 + 0.2)])
     assert "1700000000.123456" in text
     assert "0.30000000000000004" in text
 
 
 @pytest.mark.parametrize("rows", [[], [(1, 2.5)], [(1, 2.5), (2, 3.5)]])
 def test_json_is_a_document(rows: list[tuple[int, float]]) -> None:
-    made = form("json", "rows", ("a", "b"))
-    document = json.loads(made.head + made.between.join(made.encode([row]) for row in rows) + made.tail)
-    assert document == {"rows": [{"a": a, "b": b} for a, b in rows], "truncated": False, "next": None}
+    found = [{"a": a, "b": b} for a, b in rows]
+    last = json.loads(form("json", "rows", ("a", "b")).document(rows))
+    assert last == {"rows": found, "truncated": False, "next": None}
+    page = json.loads(form("json", "rows", ("a", "b"), following="abc", sampled={"of": 3}).document(rows))
+    assert page == {"rows": found, "truncated": True, "next": "abc", "sampled": {"of": 3}}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@given(rows=ROWS, cuts=st.lists(st.integers(0, 1500)))
+def test_lines_cut_anywhere_make_the_same_document(
+    name: TextName, rows: list[tuple[int, float, float]], cuts: list[int]
+) -> None:
+    made = form(name, "readings", COLUMNS)
+    lines = "".join(made.row % row + "\n" for row in rows).encode()
+    pieces = [lines[a:b] for a, b in itertools.pairwise([0, *sorted(cuts), len(lines)])]
+
+    async def streamed() -> bytes:
+        encoder = Lines(made)
+        return b"".join([await encoder.feed(piece) for piece in pieces if piece] + [await encoder.end()])
+
+    assert asyncio.run(streamed()).decode() == made.document(rows)
 
 
 @pytest.mark.parametrize(
