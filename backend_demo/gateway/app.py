@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import uvicorn
@@ -157,14 +157,16 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 class _Server(uvicorn.Server):
     """uvicorn, ended by a condition of ours instead of by the signals, which the process itself handles."""
 
-    def __init__(self, config: uvicorn.Config, ended: Callable[[], bool], at_end: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ended: Callable[[], bool], at_end: Callable[[], Awaitable[None]]
+    ) -> None:
         """`at_end`: ends the answers that have no end of their own."""
         super().__init__(config)
         self._ended = ended
         self._at_end = at_end
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._at_end()
+        await self._at_end()
         await super().shutdown(sockets)
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]

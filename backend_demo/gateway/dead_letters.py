@@ -19,10 +19,10 @@ from backend_demo.gateway.parameters import Parameters, SensorNumber
 from backend_demo.operations.dead_letters import Refused, newest
 from backend_demo.operations.kafka_log import KafkaLog, partitions_of
 
-#: Records looked at in search of those of a sensor or a stage.
-LOOK_BACK = 20_000
+#: The search for those of a sensor or a stage ends after this time.
+SEARCH_S = 0.5
 #: An answer that takes longer is none.
-TIMEOUT_S = 3.0
+TIMEOUT_S = 5.0
 #: The connection to Kafka is kept for so long: a page asks again and again.
 KEEP_S = 30.0
 
@@ -53,7 +53,9 @@ class DeadLettersModel(BaseModel):
     """Dead letters, the newest first."""
 
     dead_letters: list[DeadLetterModel]
-    truncated: bool = Field(description="There are older ones, or may be where a sensor or a stage is asked for.")
+    truncated: bool = Field(
+        description="There are older ones, or may be: a search for a sensor or a stage looks back for half a second."
+    )
 
 
 class DeadLettersParameters(Parameters):
@@ -120,7 +122,7 @@ class DeadLetters:
                 try:
                     if self._kafka is None:
                         self._kafka = await self._connected()
-                    found = await newest(self._kafka, count, wanted, look_back=LOOK_BACK)
+                    found = await newest(self._kafka, count, wanted, limit_s=SEARCH_S)
                     self._kafka.rest()
                     return found
                 except BaseException:

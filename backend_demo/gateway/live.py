@@ -29,6 +29,8 @@ KEEP_ALIVE_S = 10.0
 #: How long a new stream waits for Kafka, before it begins with the notice that Kafka is away.
 OPENING_S = 2.0
 RETRY_S = 1.0
+#: In which streams end with a last notice when the gateway ends.
+CLOSING_S = 0.5
 #: A client for which more than this waits is dropped: some ten seconds of 2,000 events each.
 BUFFER_BYTES = 4 * 1024 * 1024
 
@@ -58,6 +60,8 @@ class Live:
         self._open: set[Client] = set()
         self._live: set[Client] = set()
         """Those that have caught up."""
+        self._nobody = asyncio.Event()
+        self._nobody.set()
         self._wanted = asyncio.Event()
         self._reading = asyncio.Event()
         self._away = False
@@ -183,6 +187,7 @@ class Live:
             raise TooManyClients
         one = Client(form, wanted, bound_bytes=BUFFER_BYTES)
         self._open.add(one)
+        self._nobody.clear()
         if live:
             self._live.add(one)
         self._wanted.set()
@@ -192,13 +197,18 @@ class Live:
         finally:
             self._open.discard(one)
             self._live.discard(one)
+            if not self._open:
+                self._nobody.set()
             if one.reason == TOO_SLOW:
                 metrics.streams_dropped.inc()
 
-    def close(self) -> None:
-        """Ends all streams, for good."""
+    async def close(self) -> None:
+        """Ends all streams, for good; returns when they have said so, or have had the time to."""
         self._clients_max = 0
         self._end_all(ENDING, "the gateway ends; come back with the last id")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await self._nobody.wait()
 
     def _end_all(self, code: str, detail: str) -> None:
         for client in self._open:

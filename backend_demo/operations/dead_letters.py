@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -14,6 +15,8 @@ from backend_demo.operations.tail_merge import Partition, Record, time_of
 
 #: More of a refused payload is not shown.
 PAYLOAD_MAX = 2000
+#: Records of a partition that are read at once.
+SPAN_MAX = 500
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -91,34 +94,33 @@ def _sensor(key: bytes | None) -> int | None:
 
 
 async def newest(
-    log: KafkaLog, count: int, wanted: Callable[[Refused], bool], *, look_back: int
+    log: KafkaLog, count: int, wanted: Callable[[Refused], bool], *, limit_s: float
 ) -> tuple[list[Refused], bool]:
     """The newest `count` wanted ones of the log's partitions, newest first, and whether there may be older ones.
 
-    Looks at about the newest `look_back` records, from the newest part backwards until no older one can belong to
-    them.
+    Looks back, part by part, until no older one can belong to them, or until the time is over.
     """
+    deadline = time.monotonic() + limit_s
     begins, ends = await log.starts(0), await log.ends()
-    kept: list[tuple[float, int, Refused]] = []
+    kept: list[tuple[float, int, int, Refused]] = []
     complete_from: dict[Partition, float] = {}
-    upto, span, looked = dict(ends), count, 0
+    upto, span = dict(ends), min(count, SPAN_MAX)
     while True:
         starts = {partition: max(begins[partition], upto[partition] - span) for partition in ends}
         async for found in log.read(starts, upto):
             for partition, records in found.items():
                 for record in records:
-                    time = time_of(record)
-                    complete_from[partition] = min(time, complete_from.get(partition, time))
+                    written = time_of(record)
+                    complete_from[partition] = min(written, complete_from.get(partition, written))
                     letter = refused(record)
                     if wanted(letter):
-                        kept.append((time, record.offset, letter))
-        looked += sum(upto[partition] - starts[partition] for partition in ends)
-        kept.sort(key=lambda entry: entry[:2], reverse=True)
+                        kept.append((written, record.offset, record.partition, letter))
+        kept.sort(key=lambda entry: entry[:3], reverse=True)
         older = [partition for partition in ends if starts[partition] > begins[partition]]
         unseen_before = max((complete_from.get(partition, float("inf")) for partition in older), default=None)
-        enough = len(kept) >= count and (unseen_before is None or kept[count - 1][0] >= unseen_before)
-        if unseen_before is None or enough or looked >= look_back:
+        enough = len(kept) >= count and (unseen_before is None or kept[count - 1][0] > unseen_before)
+        if unseen_before is None or enough or time.monotonic() > deadline:
             more = len(kept) > count or unseen_before is not None
-            return [letter for _, _, letter in kept[:count]], more
-        del kept[count:]
-        upto, span = starts, span * 4
+            return [letter for *_, letter in kept[:count]], more
+        del kept[count + 1 :]
+        upto, span = starts, min(span * 4, SPAN_MAX)

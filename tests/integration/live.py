@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from backend_demo.settings import Settings
-from tests.integration.sensors import eventually
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,13 @@ class Client:
 
     def wait(self, count: int, *names: str) -> list[Told]:
         """These events, once there are so many."""
-        eventually(lambda: len(self.of(*names)) >= count or self.end, f"{count} of {names}")
-        found = self.of(*names)
-        assert len(found) >= count, f"{len(found)} of {count} {names}, then {self.end}, {self.notices()}"
-        return found
+        deadline = time.monotonic() + 60
+        while len(self.of(*names)) < count:
+            told = f"{len(self.of(*names))} of {count} {names}; {self.end}; {self.notices()}"
+            assert self.end is None, told
+            assert time.monotonic() < deadline, told
+            time.sleep(0.05)
+        return self.of(*names)
 
     def _run(self) -> None:
         try:
