@@ -103,6 +103,7 @@ _EXAMPLE = {
             },
         },
         **problems.responses(
+            _400="The body is no text in UTF-8, or nested too deeply.",
             _403="Only who needs no token writes, and no page of another origin.",
             _413="The body is too large.",
             _415="The body is no JSON.",
