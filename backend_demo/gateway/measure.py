@@ -10,9 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend_demo import metrics
 
+_ENDLESS = (b"content-type", b"text/event-stream; charset=utf-8")
+
 
 class Measured:
-    """An application whose requests are timed, by route and status. A path that is no route counts as `none`."""
+    """An application whose requests are timed, by route and status. A path that is no route counts as `none`.
+
+    Of a stream without an end, the time until it begins.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,19 +27,22 @@ class Measured:
             await self._app(scope, receive, send)
             return
         begin = time.monotonic()
+        end: float | None = None
         status = 499  # nginx's, for a client that left before its answer
 
         async def noting(message: Message) -> None:
-            nonlocal status
+            nonlocal status, end
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if _ENDLESS in message["headers"]:
+                    end = time.monotonic()
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "none")
-            metrics.request_seconds.labels(route, str(status)).observe(time.monotonic() - begin)
+            metrics.request_seconds.labels(route, str(status)).observe((end or time.monotonic()) - begin)
 
 
 def observe_age(route: str, rows: Sequence[tuple[Any, ...]]) -> None:
