@@ -32,6 +32,7 @@ RATE_LIMIT_S = 10.0
 QUIET = {
     "mode.timers": logging.ERROR,  # warns when a commit takes longer than the time between two: nothing is wrong
     "alembic.runtime.plugins": logging.WARNING,  # lists them
+    "httpx": logging.WARNING,  # tells every request
 }
 
 #: Docker breaks lines that are longer than 16 KiB.

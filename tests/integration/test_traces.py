@@ -49,7 +49,7 @@ def served(settings: Settings, sensor: int, **headers: str) -> list[dict[str, An
     return list(eventually(ask, "it is served", limit_s=120))
 
 
-def test_a_reading_is_told_hop_by_hop(settings: Settings, sql: Any) -> None:
+def test_a_reading_is_told_hop_by_hop(settings: Settings, state: StateDirectory, sql: Any) -> None:
     sensor = new_sensor()
     told = served(settings, sensor)
     assert {line["schema"] for line in told} == {"bdemo.trace/1"}
@@ -63,6 +63,7 @@ def test_a_reading_is_told_hop_by_hop(settings: Settings, sql: Any) -> None:
     for table in ("temperature", "average"):
         query = f"select value from {table} where sensor_num = $1 and timestamp = $2"
         assert [row[0] for row in sql(query, sensor, last["timestamp"])] == [23.5]
+    assert str(sensor) not in state.log_of("gateway").read_text()
 
 
 def test_the_last_line_is_what_bdemo_trace_tells(settings: Settings, bdemo: Any) -> None:
