@@ -16,7 +16,7 @@ from backend_demo.gateway import caching, columnar, formats, problems, sampling,
 from backend_demo.gateway.history_models import ANSWERS, AveragesModel, BucketsModel, ReadingsModel
 from backend_demo.gateway.measure import observe_age
 from backend_demo.gateway.parameters import PAGE, HistoryParameters
-from backend_demo.gateway.streaming import Encoder, Read, RowsResponse
+from backend_demo.gateway.streaming import ClientGone, Encoder, Read, RowsResponse, while_there
 from backend_demo.storage import buckets, pages, ranges
 from backend_demo.storage.pool import Database
 from backend_demo.storage.read import Series
@@ -67,17 +67,22 @@ async def _answer(request: Request, series: Series, name: str, wanted: HistoryPa
     form = wanted.format or formats.accepted(request.headers.get("accept", ""))
     if form is None:
         raise HTTPException(406, f"the forms are {', '.join(formats.MEDIA_TYPES)}")
-    database: Database = request.app.state.database
-    if wanted.bucket is not None:
-        table = await _buckets(database, selection, wanted)
-    elif wanted.max_points is not None:
-        table = await _sampled(database, selection, name, wanted.max_points)
-    else:
-        limit = wanted.limit or (PAGE if form == "json" else "all")
-        if limit == "all":
-            return _all(request, selection, form, name)
-        table = await _page(database, selection, name, limit, wanted)
+    limit = wanted.limit or (PAGE if form == "json" else "all")
+    if wanted.bucket is None and wanted.max_points is None and limit == "all":
+        return _all(request, selection, form, name)
+    try:
+        table = await while_there(request.receive, _table(request.app.state.database, selection, name, wanted))
+    except ClientGone:
+        return Response(None, ClientGone.status)
     return await whole.answer(request, table, form, over=_is_over(selection))
+
+
+async def _table(database: Database, selection: Selection, name: str, wanted: HistoryParameters) -> whole.Table:
+    if wanted.bucket is not None:
+        return await _buckets(database, selection, wanted)
+    if wanted.max_points is not None:
+        return await _sampled(database, selection, name, wanted.max_points)
+    return await _page(database, selection, name, wanted)
 
 
 def _is_over(selection: Selection) -> bool:
@@ -88,9 +93,10 @@ def _all(request: Request, selection: Selection, name: formats.Name, array: str)
     """Every row, streamed."""
 
     async def unchanged(connection: Any) -> Response | None:
-        if not _is_over(selection):
+        checksum = await ranges.checksum(connection, selection) if _is_over(selection) else None
+        if checksum is None:
             return None
-        etag = caching.etag(selection, name, await ranges.checksum(connection, selection))
+        etag = caching.etag(selection, name, checksum)
         response.headers.update(caching.closed(etag))
         matches = caching.matches(request.headers.get("if-none-match"), etag)
         return Response(None, 304, caching.closed(etag)) if matches else None
@@ -115,9 +121,8 @@ def _all(request: Request, selection: Selection, name: formats.Name, array: str)
     return response
 
 
-async def _page(
-    database: Database, selection: Selection, array: str, limit: int, wanted: HistoryParameters
-) -> whole.Table:
+async def _page(database: Database, selection: Selection, array: str, wanted: HistoryParameters) -> whole.Table:
+    limit = wanted.limit if isinstance(wanted.limit, int) else PAGE
     rows, more = await database.read(lambda connection: pages.page(connection, selection, limit))
     observe_age(f"/v1/{array}", rows)
     following = wanted.next(selection, rows[-1][:2]) if more else None
@@ -126,14 +131,15 @@ async def _page(
 
 async def _buckets(database: Database, selection: Selection, wanted: HistoryParameters) -> whole.Table:
     if wanted.limit == "all":
-        raise RequestValidationError(
-            [{"type": "limit", "loc": ("query", "limit"), "msg": "all buckets come as pages: give a number"}]
-        )
+        raise _wrong("limit", "all buckets come as pages: give a number")
     limit = wanted.limit or PAGE
     size, aggregates = buckets.bucket(wanted.bucket or ""), wanted.aggregates
-    rows, more = await database.read(
-        lambda connection: buckets.page(connection, selection, size, aggregates, wanted.tz, limit)
-    )
+    try:
+        rows, more = await database.read(
+            lambda connection: buckets.page(connection, selection, size, aggregates, wanted.tz, limit)
+        )
+    except buckets.MeanTooLarge as problem:
+        raise _wrong("agg", "a mean is beyond what a number holds: leave it out") from problem
     following = wanted.next(selection, rows[-1][:2]) if more else None
     return whole.Table("buckets", ("sensor", "from", *aggregates), rows, following)
 
@@ -142,9 +148,11 @@ async def _sampled(database: Database, selection: Selection, array: str, max_poi
     try:
         rows, of = await sampling.read(database, selection, max_points)
     except sampling.TooMuch as problem:
-        message = f"{problem}: ask for a shorter range, fewer sensors, or buckets"
-        raise RequestValidationError(
-            [{"type": "too_much", "loc": ("query", "max_points"), "msg": message}]
-        ) from problem
+        reason = f"{problem}: ask for a shorter range, fewer sensors, or buckets"
+        raise _wrong("max_points", reason) from problem
     told: dict[str, str | int] = {"method": "lttb", "max_points": max_points, "points": len(rows), "of": of}
     return whole.Table(array, columnar.COLUMNS, rows, sampled=told)
+
+
+def _wrong(field: str, reason: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "value_error", "loc": ("query", field), "msg": reason}])

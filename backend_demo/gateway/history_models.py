@@ -23,7 +23,9 @@ class PageModel(BaseModel):
     """Rows by sensor and time."""
 
     truncated: bool = Field(description="There are more rows: ask again with `cursor` set to `next`.")
-    next: str | None = Field(description="Where the next page begins.", examples=["WzEsMTY2NDAwMDAwMC4xMjMsMTJd"])
+    next: str | None = Field(
+        None, description="Where the next page begins; null: there is none.", examples=["WzEsMTY2NDAwMDAwMC4xMjMsMTJd"]
+    )
     sampled: SampledModel | None = Field(None, description="With `max_points`.")
 
 
@@ -57,6 +59,16 @@ _NDJSON = '{"sensor":1,"timestamp":1664000000.123,"value":21.0}\n'
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
+_READING = {"sensor": 1, "timestamp": 1664000000.123, "value": 21.0}
+_BUCKET = {"sensor": 1, "from": 1664000000.0, "mean": 21.25, "min": 20.5, "max": 22.0, "count": 60}
+_SAMPLED = {"method": "lttb", "max_points": 500, "points": 500, "of": 1_000_000}
+_JSON = {
+    "a page of readings": {"readings": [_READING], "truncated": True, "next": "WzEsMTY2NDAwMDAwMC4xMjMsMTJd"},
+    "with max_points": {"readings": [_READING], "truncated": False, "next": None, "sampled": _SAMPLED},
+    "with bucket": {"buckets": [_BUCKET], "truncated": False, "next": None},
+}
+
+
 def _header(description: str, example: str) -> dict[str, Any]:
     return {"schema": {"type": "string"}, "description": description, "example": example}
 
@@ -65,6 +77,7 @@ def _header(description: str, example: str) -> dict[str, Any]:
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
+            "application/json": {"examples": {name: {"value": value} for name, value in _JSON.items()}},
             "text/csv": {"schema": {"type": "string"}, "example": _CSV},
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _NDJSON},
             **dict.fromkeys(columnar.MEDIA_TYPES.values(), _BINARY),

@@ -129,13 +129,18 @@ class HistoryParameters(Parameters):
 
     bucket: Annotated[
         str | None,
-        Field(max_length=10, description="Sums up by 30s, 5m, 1h, 1d, 1w, 1mo or 1y, counted from midnight in `tz`."),
+        Field(
+            max_length=10,
+            examples=["5m"],
+            description="Sums up by 30s, 5m, 1h, 1d, 1w, 1mo or 1y, counted from midnight in `tz`.",
+        ),
     ] = None
     max_points: Annotated[
         int | None,
         Field(
             ge=POINTS_MIN,
             le=POINTS_MAX,
+            examples=[500],
             description="At most so many rows of each sensor: those that draw the same line (LTTB), the first and the "
             "last among them. Not with `bucket`, nor with pages.",
         ),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from starlette.responses import Response
@@ -18,6 +18,8 @@ from backend_demo.storage.ranges import Output, snapshot
 SEND_TIMEOUT_S = 30.0
 
 log = structlog.get_logger()
+
+_T = TypeVar("_T")
 
 
 Read = Callable[[Any, Output], Awaitable[None]]
@@ -36,6 +38,27 @@ class Encoder(Protocol):
 
 class ClientStalled(Exception):
     """The client has stopped reading."""
+
+
+class ClientGone(Exception):
+    """The client has left before its answer."""
+
+    status = 499
+    """nginx's, for the metrics: nobody reads it."""
+
+
+async def while_there(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
+    """What `work` returns or raises; it is cancelled when the client leaves. Raises ClientGone."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(work)
+            leaving = tasks.create_task(_cancel_when_gone(receive, working))
+            working.add_done_callback(lambda _: leaving.cancel())
+    except ExceptionGroup as problems:
+        raise problems.exceptions[0] from None
+    if working.cancelled():
+        raise ClientGone
+    return working.result()
 
 
 class RowsResponse(Response):

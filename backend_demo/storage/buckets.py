@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import asyncpg
+
 from backend_demo.storage.selection import Selection, conditions
 
 Aggregate = Literal["mean", "min", "max", "count", "first", "last"]
@@ -14,7 +16,7 @@ Aggregate = Literal["mean", "min", "max", "count", "first", "last"]
 AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 
 _SQL: dict[Aggregate, str] = {
-    "mean": "avg(value)",
+    "mean": "sum(value) / count(*)",  # avg() sums the squares too, and fails from 1e154 on
     "min": "min(value)",
     "max": "max(value)",
     "count": "count(*)",
@@ -49,13 +51,17 @@ def bucket(text: str) -> Bucket:
     return Bucket(seconds, "day")
 
 
+class MeanTooLarge(Exception):
+    """The sum of a bucket's values is beyond what a float holds."""
+
+
 async def page(
     connection: Any, wanted: Selection, size: Bucket, aggregates: Sequence[Aggregate], zone: str, limit: int
 ) -> tuple[list[tuple[Any, ...]], bool]:
     """The next buckets that hold anything, at most `limit`, and whether there are more.
 
     Each is sensor_num, its begin (epoch seconds), and the aggregates. `wanted.after`: the last bucket of the page
-    before. `zone`: a name of the IANA database that PostgreSQL knows.
+    before. `zone`: a name of the IANA database that PostgreSQL knows. Raises MeanTooLarge.
     """
     where, parameters = conditions(wanted)
     parameters = [*parameters, zone]
@@ -76,5 +82,8 @@ async def page(
           from {wanted.series} where {where} group by 1, 2
         ) buckets {having} order by sensor_num {direction}, begin {direction} limit {limit + 1:d}
     """
-    rows = [tuple(row) for row in await connection.fetch(query, *parameters)]
+    try:
+        rows = [tuple(row) for row in await connection.fetch(query, *parameters)]
+    except asyncpg.NumericValueOutOfRangeError as problem:
+        raise MeanTooLarge from problem
     return rows[:limit], len(rows) > limit

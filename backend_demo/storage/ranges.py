@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
+import asyncpg
 from asyncpg.protocol import NO_TIMEOUT
 
 from backend_demo.storage.pool import STATEMENT_TIMEOUT_S, QueryTooLong
@@ -17,6 +18,9 @@ Column = Literal["id", "sensor_num", "timestamp", "value"]
 
 Output: TypeAlias = Callable[[bytes], Awaitable[None]]
 """Takes what was copied, cut anywhere; PostgreSQL waits until it returns."""
+
+#: Enough for some millions of rows.
+CHECKSUM_TIMEOUT_S = 1
 
 #: What an Output is given at once, but for the first piece and the last; PostgreSQL sends 8 kB at a time.
 PIECE_BYTES = 65_536
@@ -132,12 +136,18 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-async def checksum(connection: Any, wanted: Selection) -> tuple[int, int]:
-    """A count and a checksum of the selection's rows, `after` left out: they change with any row of it.
+async def checksum(connection: Any, wanted: Selection) -> tuple[int, int] | None:
+    """A count and a checksum of the selection's rows, `after` left out: they change with any row of it. In a snapshot.
 
-    A row's id stands for its sensor and time, which never change; the value of an average does. 0.1 s for a million.
+    A row's id stands for its sensor and time, which never change; the value of an average does. 0.1 s for a million
+    rows; None when there are so many that it takes too long.
     """
     where, parameters = conditions(wanted)
     query = f"select count(*), coalesce(bit_xor(hashfloat8extended(value, id)), 0) from {wanted.series} where {where}"
-    count, hashed = await connection.fetchrow(query, *parameters)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"set local statement_timeout = '{CHECKSUM_TIMEOUT_S}s'")
+            count, hashed = await connection.fetchrow(query, *parameters)
+    except asyncpg.QueryCanceledError:
+        return None
     return count, hashed
