@@ -131,6 +131,7 @@ class Live:
                 wanted_at = time.monotonic()
             elif time.monotonic() - wanted_at > LINGER_S:
                 self._wanted.clear()
+                self._log_name = ""  # the next one begins with what comes then
                 return
 
     async def _tell(
@@ -220,10 +221,13 @@ class Live:
 
         Raises ValueError when the id is none of this log.
         """
+        self._wanted.set()
         try:
             async with asyncio.timeout(OPENING_S):
                 await self._reading.wait()
         except TimeoutError:
+            # what comes before the reader begins is not told: the client learns when that is
+            self._hear(AWAY, "it does not answer")
             return None
         if last_id is None:
             return None

@@ -21,7 +21,9 @@ from websockets.sync.client import connect
 
 from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.reading import normalized
-from backend_demo.domain.topics import DEAD_LETTER
+from backend_demo.domain.topics import DEAD_LETTER, PROCESSED_DATA
+from backend_demo.gateway import live
+from backend_demo.gateway.live_event import SERVER_SENT, Wanted
 from backend_demo.operations import tail_api
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
@@ -279,6 +281,39 @@ def test_what_kafka_does_not_keep_is_told_as_a_gap(settings: Settings, sensor: i
         assert "3" in again.events[0].data["detail"]
         kept = [number for number in numbers(again) if number >= 8]
         assert sorted(kept) == [number for number in range(8, FLOOD) if number % 8 >= 4]
+
+
+def test_who_comes_after_a_pause_is_told_of_nothing_in_it(
+    settings: Settings, sensor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nobody listens nothing is read, and it is not made up for later."""
+    monkeypatch.setattr(live, "LINGER_S", 0.0)
+    wanted = Wanted(frozenset((PROCESSED_DATA,)), frozenset((sensor,)))
+
+    async def told(hub: live.Live, begin: float) -> bytes:
+        """What a client gets that listens while there is one reading."""
+        with hub.client(SERVER_SENT, wanted, live=True) as client:
+            await hub._reading.wait()
+            await asyncio.to_thread(publish, settings, sensor, 1, begin)
+            while not (piece := await client.take(1)):
+                """Not yet."""
+            return piece
+
+    async def run() -> None:
+        hub = live.Live(settings.kafka_bootstrap, clients_max=1)
+        reading = asyncio.create_task(hub.run())
+        async with asyncio.timeout(120):
+            for begin in (1_700_000_000.0, 1_700_000_010.0):
+                piece = await told(hub, begin)
+                assert piece.count(b"event: reading") == 1
+                assert b'"timestamp":%.1f,' % begin in piece
+                while hub._reading.is_set():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                await asyncio.to_thread(publish, settings, sensor, 1, begin + 1)
+        reading.cancel()
+        await asyncio.wait([reading])
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
