@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from typing import Annotated
 
 import msgspec
 
 from backend_demo.domain.load import Key
+from backend_demo.domain.topics import SENSOR_MAX
 
 
 class _Cursor(msgspec.Struct, array_like=True):
-    sensor: int
+    sensor: Annotated[int, msgspec.Meta(ge=0, le=SENSOR_MAX)]
     timestamp: float
     query: int
     """A checksum of what was asked: a cursor of another query would skip rows in silence."""

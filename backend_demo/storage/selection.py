@@ -45,7 +45,7 @@ def statements(wanted: Selection, columns: str) -> Iterator[tuple[str, list[obje
         lowest, highest = sensor + 1, SENSOR_MAX
     if rest.start <= rest.end:
         yield _statement(replace(rest, sensors=(sensor,)), columns)
-    if not wanted.sensors:
+    if not wanted.sensors and lowest <= highest:
         yield _statement(wanted, columns, f" and sensor_num between {lowest:d} and {highest:d}")
     elif behind := tuple(each for each in wanted.sensors if lowest <= each <= highest):
         yield _statement(replace(wanted, sensors=behind), columns)

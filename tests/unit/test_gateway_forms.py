@@ -58,6 +58,12 @@ COLUMNS = ("sensor", "timestamp", "value")
 ROWS = st.lists(st.tuples(st.integers(0, SENSOR_MAX), st.floats(0, 9e9), st.floats(allow_nan=False)), max_size=20)
 
 
+def test_a_cursor_that_was_made_by_hand_is_of_a_sensor() -> None:
+    """Its checksum may well be right."""
+    with pytest.raises(ValueError, match="no cursor"):
+        cursor.read(cursor.write((SENSOR_MAX + 1, 1.0), "a query"), "a query")
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_form_gives_floats_exactly(name: TextName) -> None:
     text = form(name, "readings", COLUMNS).encode([(7, 1700000000.123456, 0.1 + 0.2)])
