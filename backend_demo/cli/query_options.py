@@ -165,10 +165,18 @@ def rows_of(
 ) -> Range:
     """Which rows, whatever their time. Raises UsageError."""
     from backend_demo.operations.query import Range
+    from backend_demo.storage import buckets
 
     for option, given in (("--agg", agg), ("--tz", tz)):
         if given is not None and bucket is None:
             raise UsageError(f"{option} says something about buckets, and there are none", hint="give --bucket 1m, say")
+    if max_points is not None and bucket is not None:
+        raise UsageError("--bucket and --max-points exclude each other", hint="give one of them")
+    if bucket is not None:
+        try:
+            buckets.bucket(bucket)
+        except ValueError as problem:
+            raise UsageError(f"--bucket: {bucket[:20]!r} {problem}", hint="see: bdemo query range --help") from problem
     names = tuple((DEFAULT_AGGREGATES if agg is None else agg).replace(" ", "").split(","))
     for name in names:
         if name not in AGGREGATES:

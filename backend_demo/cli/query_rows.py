@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import msgspec
-
-from backend_demo.cli.query_values import as_json, as_text
+from backend_demo.cli.query_values import as_json, as_text, encode
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,8 +17,6 @@ Blocks = Iterable[Sequence[Sequence[Any]]]
 
 #: Rows of a Parquet row group: what readers skip or take as a whole.
 ROW_GROUP = 50_000
-
-_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def write_csv(blocks: Blocks, columns: Sequence[str], out: BinaryIO, *, header: bool = True) -> int:
@@ -44,7 +40,7 @@ def write_ndjson(blocks: Blocks, columns: Sequence[str], out: BinaryIO) -> int:
     """An object a line. The number of rows."""
     count = 0
     for rows in blocks:
-        out.write(b"".join(_encoder.encode(_object(columns, row)) + b"\n" for row in rows))
+        out.write(b"".join(encode(_object(columns, row)) + b"\n" for row in rows))
         out.flush()
         count += len(rows)
     return count
@@ -62,10 +58,10 @@ def write_json(
     """One document: `head`, then `rows`, then whether there are more, as is known at the end. The number of rows."""
     count = 0
     blocks = _begun(blocks)
-    out.write(_encoder.encode(head)[:-1] + b',"rows":[')
+    out.write(encode(head)[:-1] + b',"rows":[')
     for rows in blocks:
         for row in rows:
-            out.write((b",\n" if count else b"\n") + _encoder.encode(dressed(_object(columns, row))))
+            out.write((b",\n" if count else b"\n") + encode(dressed(_object(columns, row))))
             count += 1
     out.write((b"\n" if count else b"") + b'],"truncated":' + (b"true" if truncated() else b"false") + b"}\n")
     return count
@@ -112,8 +108,17 @@ def _flush(text: io.StringIO, out: BinaryIO) -> None:
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
+    return pa.array([_fitting(value, kind) for value in values], kind)
+
+
+def _fitting(value: Any, kind: pa.DataType) -> Any:
+    """The value as pyarrow takes it for this type."""
+    import pyarrow as pa
+
+    if value is None:
+        return None
+    if pa.types.is_list(kind):
+        return [_fitting(inner, kind.value_type) for inner in value]
     if pa.types.is_string(kind):
-        values = [None if value is None else as_text(value) for value in values]
-    elif pa.types.is_floating(kind):
-        values = [None if value is None else float(value) for value in values]
-    return pa.array(values, kind)
+        return as_text(value)
+    return float(value) if pa.types.is_floating(kind) else value

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from backend_demo.operations.query import Answer, Row
 
 TABLE_ROWS = 20
+#: Rows below one heading: rich measures all of a table before it shows its first.
+TABLE_AT_ONCE = 1000
 CHART_ROWS = 20
 _TITLES = {"latest": "Newest readings", "range": "Readings", "average": "Averages", "sensors": "Sensors"}
 _MANY_SENSORS = 6
@@ -24,9 +26,9 @@ _MANY_SENSORS = 6
 def show(answer: Answer, *, limit: int | None = None, chart: bool = False) -> None:
     """Prints the answer on stdout, and on stderr what it leaves out. `limit`: rows of a table; 0: all."""
     rows = limited(answer, TABLE_ROWS if limit is None and not chart else limit)
-    if rows:
-        console = Console(highlight=False)
-        console.print(picture(answer, rows, console, chart=chart))
+    console = Console(highlight=False)
+    for begin in range(0, len(rows), len(rows) if chart and rows else TABLE_AT_ONCE):
+        console.print(picture(answer, rows if chart else rows[begin : begin + TABLE_AT_ONCE], console, chart=chart))
     tell(note(answer, rows))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -52,10 +52,10 @@ def sql(
 
     \b
     Examples:
-      $ bdemo query sql "select sensor_num, count(*), avg(value) from temperature group by 1 order by 1"
-      $ bdemo query sql "select to_timestamp(timestamp) as time, * from average" -o averages.parquet
+      $ bdemo query sql 'select sensor_num, count(*), avg(value) from temperature group by 1 order by 1'
+      $ bdemo query sql 'select to_timestamp(timestamp) as time, * from average' -o averages.parquet
       $ bdemo query sql --file report.sql --timeout 5m -o csv
-      $ echo "table temperature" | bdemo query sql - -o ndjson
+      $ echo 'table temperature' | bdemo query sql - -o ndjson
     """
     from backend_demo.cli.query_target import target
     from backend_demo.cli.times import duration_s
@@ -132,6 +132,8 @@ def _show(statement: Statement, where: Target, limit: int | None) -> None:
 
 
 _NUMBERS = ("int2", "int4", "int8", "float4", "float8", "numeric", "oid")
+#: Characters of a column below which a table is of no use.
+_NARROW = 8
 
 
 def _print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> int:
@@ -140,19 +142,30 @@ def _print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> in
     from rich.table import Table
     from rich.text import Text
 
+    from backend_demo.cli.output import say
     from backend_demo.cli.query_values import as_text, printable
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(Text(column.name), justify="right" if column.type in _NUMBERS else "left", overflow="fold")
-    for row in rows:
-        table.add_row(
-            *(Text("null", style="dim") if value is None else Text(printable(as_text(value))) for value in row)
-        )
-    Console(highlight=False).print(table)
-    if not rows:
-        from backend_demo.cli.output import say
+    def cell(value: Any) -> Text:
+        return Text("null", style="dim") if value is None else Text(printable(as_text(value)))
 
+    console = Console(highlight=False)
+    if len(columns) * (_NARROW + 2) > console.width:  # a row below the other, its values below each other
+        table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for row in rows:
+            for column, value in zip(columns, row, strict=True):
+                table.add_row(Text(column.name), cell(value))
+            table.add_section()
+    else:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for column in columns:
+            justify: Literal["left", "right"] = "right" if column.type in _NUMBERS else "left"
+            table.add_column(Text(column.name), justify=justify, overflow="fold")
+        for row in rows:
+            table.add_row(*map(cell, row))
+    console.print(table)
+    if not rows:
         say("no rows")
     return len(rows)
 

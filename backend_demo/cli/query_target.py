@@ -30,7 +30,8 @@ class Target:
         """Says what a file holds now; `count`: of rows, where that is known."""
         if self.path is not None:
             rows = "" if count is None else f"{count:,} row{'' if count == 1 else 's'}, "
-            say(escape(f"{self.path}: {rows}{self.path.stat().st_size / 1e6:,.1f} MB"))
+            size = self.path.stat().st_size
+            say(escape(f"{self.path}: {rows}{f'{size / 1e6:,.1f} MB' if size > 100_000 else f'{size:,} bytes'}"))
 
     @contextlib.contextmanager
     def open(self) -> Iterator[BinaryIO]:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+
+#: asyncpg's times without end.
+_INFINITE: dict[date, str] = {
+    datetime.max: "infinity",
+    datetime.min: "-infinity",
+    date.max: "infinity",
+    date.min: "-infinity",
+}
+#: JSON whose numbers are as exact as the database's.
+encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _PLAIN = (bool, int, str, type(None))
 
@@ -47,27 +57,27 @@ def as_text(value: Any, null: str = "null") -> str:
             return repr(value)
         case Decimal():
             return format(value, "f") if value.is_finite() else str(value)
+        case datetime() if value.replace(tzinfo=None) in _INFINITE:
+            return _INFINITE[value.replace(tzinfo=None)]
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            return _duration(value)
+        case date():
+            return _INFINITE.get(value) or value.isoformat()
         case bytes():
             return "\\x" + value.hex()
         case _ if isinstance(value, Mapping | list | tuple | set | frozenset) or hasattr(value, "items"):
-            return msgspec.json.encode(as_json(value)).decode()
+            return encode(as_json(value)).decode()
+        case _ if hasattr(value, "lower_inc"):  # asyncpg's ranges
+            return _range(value)
         case _:
             return str(value)
 
 
-def _duration(value: timedelta) -> str:
-    """`-1 day 02:00:00` is minus a day and two hours: each sign says what it stands before."""
-    seconds, sign = abs(value), "-" if value < timedelta(0) else ""
-    minutes, rest = divmod(seconds.seconds, 60)
-    fraction = f".{seconds.microseconds:06d}".rstrip("0") if seconds.microseconds else ""
-    clock = f"{sign}{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}{fraction}"
-    return f"{sign}{seconds.days} d {clock}" if seconds.days else clock
+def _range(value: Any) -> str:
+    if value.isempty:
+        return "empty"
+    lower, upper = as_text(value.lower, null=""), as_text(value.upper, null="")
+    return f"{'[' if value.lower_inc else '('}{lower},{upper}{']' if value.upper_inc else ')'}"
 
 
 def printable(text: str) -> str:

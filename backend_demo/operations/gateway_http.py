@@ -128,6 +128,8 @@ class Http:
             return UsageError(f"the gateway refuses that: {said}", hint="ask for less, or for another form")
         if status == 429:
             return ServiceFailed(f"the gateway has too much to do: {said}", hint=later)
+        if status == 504:
+            return TimedOut(said, hint="ask for a shorter range, fewer sensors or larger buckets")
         if status == 503:
             return ServiceFailed(said, hint=later)
         return ServiceFailed(f"the gateway answers {status}: {said}", hint="see: bdemo logs gateway")

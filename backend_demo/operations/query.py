@@ -189,7 +189,8 @@ class Gateway:
 
     def copy(self, wanted: Range, form: str) -> Iterator[bytes]:
         """All rows, by sensor and then by time, as the gateway writes them in this form of MEDIA_TYPES."""
-        parameters = {**_parameters(wanted), "limit": "all", "format": form}
+        everything = {} if wanted.max_points else {"limit": "all"}
+        parameters = {**_parameters(wanted), **everything, "format": form}
         return self._http.stream(f"/v1/{_ROUTES[wanted.query]}", parameters, MEDIA_TYPES[form])
 
     def _pages(self, wanted: Range, size: int) -> Iterator[Row]:

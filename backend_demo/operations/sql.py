@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -104,10 +104,8 @@ class Statement:
                 "BDEMO_POSTGRES_READER_DSN names a superuser, who may do anything",
                 hint="name a role that may only read, such as bdemo_reader",
             )
-        for name in ("json", "jsonb"):
-            await self._connection.set_type_codec(
-                name, schema="pg_catalog", encoder=str, decoder=msgspec.json.decode, format="text"
-            )
+        for name, decode in _DECODERS.items():
+            await self._connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=decode, format="text")
         await self._connection.transaction(readonly=True).start()
         prepared = await self._connection.prepare(self._text)
         attributes = prepared.get_attributes()
@@ -163,9 +161,15 @@ class Statement:
         return UsageError(f"{message}{place}", hint=getattr(problem, "hint", None) or _hint(state, message))
 
 
+#: For the months of an interval and for 24:00 Python has no type; the others are as PostgreSQL writes them.
+_DECODERS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("json", "jsonb"), msgspec.json.decode),
+    **dict.fromkeys(("interval", "time", "timetz", "bit", "varbit"), str),
+}
+
 _HINTS = {
     "25006": "this role only reads",
-    "42501": "this role only reads: temperature, average and what else the tables' owner lets it",
+    "42501": "this role only reads, and not everything: temperature and average",
     "42P01": "the tables: temperature and average, with sensor_num, timestamp (epoch seconds), value",
     "42703": "the columns of temperature and average: sensor_num, timestamp (epoch seconds), value",
 }

@@ -38,14 +38,11 @@ def command_at(path: tuple[str, ...]) -> Any:
     return found
 
 
-EXAMPLE = r"""\bbdemo\b((?:'[^']*'|"[^"]*"|[^'"|;&()])*)"""
-
-
 def examples(path: tuple[str, ...]) -> list[list[str]]:
     """The arguments of every `bdemo` in the example lines of a command's help."""
     lines = re.findall(r"^\s*\$ (.*)$", command_at(path).help, flags=re.MULTILINE)
     # what stands behind a pipe or outside of $(...) is not bdemo's
-    calls = [call for line in lines for call in re.findall(EXAMPLE, line)]
+    calls = [call for line in lines for call in re.findall(r"\bbdemo\b((?:'[^']*'|[^'|;&()])*)", line)]
     return [shlex.split(call) for call in calls]
 
 

@@ -28,6 +28,8 @@ def test_times_that_contradict(given: tuple[str | None, str | None, str | None])
 @pytest.mark.parametrize(
     ("agg", "tz", "bucket", "message"),
     [
+        (None, None, "7x", "--bucket: '7x' is no bucket: write 30s"),
+        (None, None, "25h", "--bucket: '25h' is longer than a day"),
         ("mean", None, None, "--agg says something about buckets"),
         (None, "UTC", None, "--tz says something about buckets"),
         ("mean,median", None, "1m", "--agg: 'median' is none of them"),
