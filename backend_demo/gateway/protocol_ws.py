@@ -36,6 +36,8 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         if message["type"] != FRAMES:
             await super().send(message)
+            if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+                self.handshake_complete = True  # otherwise uvicorn logs each refusal as an error
             return
         await self.writable.wait()
         if self.disconnected or self.close_sent or self.transport.is_closing():

@@ -184,7 +184,8 @@ def test_a_killed_gateway_costs_no_event_and_repeats_none(settings: Settings, st
     data = [json.loads(event.data) for event in told]
     got = [(one["timestamp"], one["value"]) for one in data]
     assert got[:-1] == published[published.index(got[0]) :]
-    assert notices == [tail_api.AWAY, tail_api.BACK] * 2
+    ours = [notice for notice in notices if notice in (tail_api.AWAY, tail_api.BACK)]
+    assert ours == [tail_api.AWAY, tail_api.BACK] * 2
 
 
 def test_one_who_missed_much_reads_it_all_without_delaying_others(settings: Settings, sensor: int) -> None:
