@@ -175,8 +175,9 @@ def _serve(settings: Settings, service: str, cleanup: contextlib.ExitStack) -> i
             "another process",
             hint=f"stop it, or choose another with BDEMO_{service.upper()}_STATS_PORT",
         ) from problem
-    module = import_module("backend_demo.gateway.app" if service == "gateway" else f"backend_demo.stages.{service}")
-    return process.run(lambda stop: module.main(settings, stop))
+    gateway = service == "gateway"
+    module = import_module("backend_demo.gateway.app" if gateway else f"backend_demo.stages.{service}")
+    return process.run(lambda stop: module.main(settings, stop), owner=not gateway)
 
 
 def _breakpoint(*_: object, **__: object) -> None:

@@ -57,8 +57,8 @@ _CORS: dict[str, Any] = {
 
 #: Answers under way when the gateway is told to end may take so long; then they are cut off.
 SHUTDOWN_S = 3
-#: When there is too little CPU, readings are stored rather than told.
-NICENESS = 10
+#: When there is too little CPU, readings are stored rather than told: it gives way to all stages.
+NICENESS = 5
 
 
 def create_app(settings: Settings) -> FastAPI:

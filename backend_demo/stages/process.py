@@ -25,6 +25,9 @@ STOP_LIMIT_S = 8.0
 #: three seconds old when the process is stopped.
 SUSPENDED_LIMIT_S = 6.0
 
+#: The session of a container's first process.
+_CONTAINER_SESSION = 1
+
 #: When the event loop was last known to turn.
 _alive_at: float | None = None
 
@@ -38,13 +41,16 @@ before_end: Callable[[], None] | None = None
 BEFORE_END_LIMIT_S = 90.0
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Runs `main(stop)` until it returns; SIGTERM, SIGINT and SIGHUP set `stop`. The exit code: 0, 143, 130 or 129."""
+def run(main: Callable[[asyncio.Event], Awaitable[None]], *, owner: bool = True) -> int:
+    """Runs `main(stop)` until it returns; SIGTERM, SIGINT and SIGHUP set `stop`. The exit code: 0, 143, 130 or 129.
+
+    `owner`: of partitions or of a session, which go to another one when it stands still; so it ends itself then.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_supervise(main))
+        return runner.run(_supervise(main, owner))
 
 
-async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]], owner: bool) -> int:
     stop = asyncio.Event()
     code = 0
 
@@ -59,7 +65,8 @@ async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal, number)
-    _end_when_suspended_for_long(loop)
+    if owner:
+        _end_when_suspended_for_long(loop)
     gc.freeze()  # what is imported stays: the collector need not look at it again
     gc.enable()
     gc.set_threshold(50_000, 50, 100)
@@ -101,8 +108,11 @@ def end_if_suspended(*, signalled: bool = False) -> None:
 def give_way(niceness: int) -> None:
     """Lets processes of a lower niceness go first when there is too little CPU."""
     os.nice(niceness)
-    with suppress(OSError):  # where Linux shares the CPU among sessions first, a session has a niceness of its own
-        Path("/proc/self/autogroup").write_text(str(niceness))
+    # Where Linux shares the CPU among sessions first, a session has a niceness of its own: in a container it is that of
+    # one service. Embedded, all of the stack is one session, which must not give way to all others.
+    if os.getsid(0) in (os.getpid(), _CONTAINER_SESSION):
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def fail() -> None:
