@@ -217,7 +217,6 @@ FORBIDDEN = [
     "create database x",
     "alter role bdemo_reader superuser",
     "alter role bdemo password 'x'",
-    "grant all on temperature to bdemo_reader",
     "set role bdemo",
     "set session authorization postgres",
     "select set_config('role', 'postgres', false)",
@@ -234,7 +233,7 @@ FORBIDDEN = [
     "select pg_cancel_backend(pid) from pg_stat_activity",
     "select pg_reload_conf()",
     "select nextval('temperature_id_seq')",
-    "lock table temperature in exclusive mode",
+    "begin; lock table temperature in exclusive mode",
     "alter system set work_mem = '1GB'",
     "checkpoint",
 ]
@@ -255,6 +254,17 @@ class TestSql:
 
         with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFileError)):
             asyncio.run(attempt())
+
+    def test_the_role_holds_no_other_right(self, sql: Any) -> None:
+        rights = ("insert", "update", "delete", "truncate", "references", "trigger", "maintain")
+        for table in ("temperature", "average", "fence", "alembic_version"):
+            for right in rights:
+                held = sql("select has_table_privilege('bdemo_reader', $1, $2)", table, right)[0][0]
+                assert not held, (table, right)
+        assert not sql("select has_database_privilege('bdemo_reader', 'temperature', 'create, temporary')")[0][0]
+        assert not sql("select has_schema_privilege('bdemo_reader', 'public', 'create')")[0][0]
+        member_of = "select count(*) from pg_auth_members where member = 'bdemo_reader'::regrole"
+        assert sql(member_of)[0][0] == 0, "it may become no other role"
 
     def test_a_session_of_the_role_only_reads_and_not_for_ever(self, state: StateDirectory) -> None:
         async def settings_of_a_session() -> list[str]:
@@ -373,18 +383,23 @@ class TestSql:
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
     def test_who_leaves_ends_the_statement_in_the_database(
-        self, settings: Any, sql: Any, number: signal.Signals, code: int
+        self, settings: Any, state: StateDirectory, number: signal.Signals, code: int
     ) -> None:
         mark = f"leaves with {number.name}"
         command = [sys.executable, "-m", "backend_demo", "query", "sql", f"select pg_sleep(100) /* {mark} */"]
         command += ["--timeout", "2m", "--state-dir", str(settings.state_dir)]
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
+        async def running_statements() -> int:
+            connection = await asyncpg.connect(state.postgres_dsn("bdemo_reader"))
+            try:
+                query = "select count(*) from pg_stat_activity where query like $1 and pid != pg_backend_pid()"
+                return int(await connection.fetchval(query, f"%{mark}%"))
+            finally:
+                await connection.close()
+
         def asked() -> int:
-            found = sql(
-                "select count(*) from pg_stat_activity where usename = 'bdemo_reader' and query like $1", f"%{mark}%"
-            )
-            return int(found[0][0])
+            return asyncio.run(running_statements())
 
         until(lambda: asked() == 1, "the statement runs")
         running.send_signal(number)
