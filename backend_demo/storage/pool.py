@@ -74,6 +74,8 @@ class Database:
     def __init__(self, dsn: str, *, application: str = "bdemo gateway") -> None:
         """`application`: the name by which PostgreSQL's own views show who asks."""
         self._ranges = asyncio.Semaphore(RANGES_AT_ONCE)
+        # asyncpg's pool lets who comes just now overtake who waits: one in a hundred waited seven times the usual time
+        self._turns = asyncio.Semaphore(POOL_SIZE)
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -104,6 +106,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
         """An asyncpg connection. Raises DatabaseUnavailable, also for what a query in the block raises."""
+        await self._wait_for_turn()
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
@@ -115,6 +118,18 @@ class Database:
             if state == "57014":
                 raise QueryTooLong from problem
             raise DatabaseUnavailable(reason, state) from problem
+        finally:
+            self._turns.release()
+
+    async def _wait_for_turn(self) -> None:
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable("all connections are busy") from None
 
     async def read(self, query: Callable[[Any], Awaitable[_T]]) -> _T:
         """What `query` reads on a connection; on another one, when the first turns out to be dead."""
@@ -141,10 +156,10 @@ class Database:
         finally:
             self._ranges.release()
 
-    def _reason(self, problem: Exception, state: str) -> str | None:
+    @staticmethod
+    def _reason(problem: Exception, state: str) -> str | None:
         if isinstance(problem, TimeoutError):
-            busy = self._pool.get_size() == POOL_SIZE and self._pool.get_idle_size() == 0
-            return "all connections are busy" if busy else "it does not answer"
+            return "it does not answer"
         if isinstance(problem, ConnectionRefusedError | FileNotFoundError):
             return "it refuses connections"
         if isinstance(problem, (OSError, *LOST)):
