@@ -104,9 +104,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     app.router.routes.append(websocket.route)
     latest_route = next(route for route in original.router.routes if getattr(route, "path", "") == original.LATEST)
-    app.add_middleware(Direct, route=latest_route)
+    # what is added later is asked earlier
     app.add_middleware(Compressed)
-    # from here on, what is added later is asked earlier
+    app.add_middleware(Direct, route=latest_route)
     app.add_middleware(Access, settings=settings)
     app.add_middleware(Limited)
     if settings.gateway_cors_origins:

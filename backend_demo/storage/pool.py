@@ -108,7 +108,7 @@ class Database:
         """An asyncpg connection. Raises DatabaseUnavailable, also for what a query in the block raises."""
         await self._wait_for_turn()
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            async with self._pool.acquire() as connection:
                 yield connection
         except FAILURES as problem:
             state = str(getattr(problem, "sqlstate", None) or "")
