@@ -112,7 +112,7 @@ def _show_everything(settings: Settings, plan: Plan, here: str) -> None:
         began = time.time()
         summary = _simulate(settings, plan, ledger)
         _heading("3", "What the REST gateway says: newest readings, averages of a sensor")
-        with Gateway(settings.gateway_url) as gateway:
+        with Gateway(settings.gateway_url, settings.gateway_token) as gateway:
             query_show.show(gateway.latest(range(1, plan.sensors + 1)))
             query_show.show(gateway.first(Range("average", (1,), began), 5))
         _heading("4", "The proof: the sensors' ledger against the tables")

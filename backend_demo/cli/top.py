@@ -56,7 +56,8 @@ def top(
 
     from backend_demo.cli.top_source import StackSource
 
-    with closing(StackSource(directory)) as source:
+    token = options.settings(state_dir=directory).gateway_token
+    with closing(StackSource(directory, token=token)) as source:
         if once:
             _print(_look(source, interval), source, output)
         elif web:

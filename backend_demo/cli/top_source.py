@@ -43,8 +43,10 @@ class Source(Protocol):
 class StackSource:
     """The stack of a state directory. Its record is read each time: copies and ports change while one looks on."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, token: str = "") -> None:
+        """`token`: for a gateway that asks for one."""
         self._state = StateDirectory(state_dir)
+        self._token = token
         self._reader = Reader(NAMES)
         self._gateways: dict[str, Gateway] = {}
         self.place = str(self._state.saved()["stack"])
@@ -76,7 +78,7 @@ class StackSource:
         """As `Source.latest`: from the gateway, so the cost does not grow with the rate."""
         url = str(self._state.saved()["gateway_url"])
         if url not in self._gateways:
-            self._gateways[url] = Gateway(url)
+            self._gateways[url] = Gateway(url, self._token)
         return [Reading(*row) for row in self._gateways[url].latest().rows]
 
     def restart(self, service: str) -> None:

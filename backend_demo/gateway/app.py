@@ -75,14 +75,11 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.readiness = health.Readiness(database)
             app.state.watch = tasks.create_task(app.state.readiness.watch())
             app.state.sampler = Sampler(settings, app.state.readiness)
-            looking = tasks.create_task(app.state.sampler.run())
-            reading = tasks.create_task(app.state.live.run())
-            keeping = tasks.create_task(app.state.dead_letters.run())
+            others = (app.state.sampler, app.state.live, app.state.dead_letters)
+            running = [app.state.watch, *(tasks.create_task(other.run()) for other in others)]
             yield
-            app.state.watch.cancel()
-            looking.cancel()
-            reading.cancel()
-            keeping.cancel()
+            for task in running:
+                task.cancel()
 
     app = FastAPI(
         title="REST API",
