@@ -74,7 +74,7 @@ def _show_addresses(settings: Settings, state_dir: Path | None, *, mended: bool)
     say("[green]the stack is up[/]" if mended else "[green]all of it was running already[/]")
     running = StateDirectory(settings.state_dir).wanted()
     rows = (
-        ("gateway", settings.gateway_url, "the console, and the REST API (/docs)"),
+        ("gateway", settings.gateway_url, "gateway: the console, and the REST API (/docs)"),
         ("mqtt", f"{settings.mqtt_host}:{settings.mqtt_port}", "MQTT broker"),
         ("kafka", settings.kafka_bootstrap, "Kafka"),
         ("postgres", f"127.0.0.1:{settings.postgres_port}", "PostgreSQL, database temperature"),

@@ -178,6 +178,9 @@ def test_the_reader_reads_and_writes_nothing(state: StateDirectory) -> None:
         connection = await asyncpg.connect(state.postgres_dsn("bdemo_reader"))
         try:
             await connection.fetch("select * from temperature limit 1")
+            with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+                await connection.execute("delete from temperature")
+            await connection.execute("set default_transaction_read_only = off")
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute("delete from temperature")
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
