@@ -505,19 +505,22 @@ def test_dark_and_light_follow_the_system_until_somebody_chooses(
     console = open_console(settings.gateway_url, color_scheme="dark")
     page = console.open("#pipeline")
 
-    def ground() -> str:
+    def ground(theme: str) -> str:
+        expect(page.locator(f"html[data-theme={theme}]")).to_have_count(
+            1
+        )  # the browser tells of the system's in a frame
         return str(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
 
-    dark = ground()
+    dark = ground("dark")
     page.emulate_media(color_scheme="light")
-    light = ground()
+    light = ground("light")
     assert dark != light
     page.keyboard.press("t")
-    assert ground() == dark
+    assert ground("dark") == dark
     page.reload()
-    assert ground() == dark
+    assert ground("dark") == dark
     page.get_by_role("button", name="Dark or light").click()
-    assert ground() == light
+    assert ground("light") == light
     console.check()
 
 
