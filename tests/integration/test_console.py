@@ -506,9 +506,8 @@ def test_dark_and_light_follow_the_system_until_somebody_chooses(
     page = console.open("#pipeline")
 
     def ground(theme: str) -> str:
-        expect(page.locator(f"html[data-theme={theme}]")).to_have_count(
-            1
-        )  # the browser tells of the system's in a frame
+        # the browser tells a page of the system's theme with its next frame
+        expect(page.locator(f"html[data-theme={theme}]")).to_have_count(1)
         return str(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
 
     dark = ground("dark")
