@@ -11,6 +11,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from backend_demo.gateway.app import create_app
 from backend_demo.settings import Settings
+from backend_demo.stack.base import Stack
 from tests.integration.gateway import GatewayProcess, until
 from tests.integration.postgres import PostgresServer
 
@@ -52,8 +53,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 
 @pytest.fixture(scope="module")
-def gateway(database: PostgresServer) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(database.dsn("bdemo_reader"))
+def gateway(database: PostgresServer, running: tuple[Settings, Stack]) -> Iterator[GatewayProcess]:
+    """With the suite's Kafka."""
+    kafka = {"BDEMO_KAFKA_BOOTSTRAP": running[0].kafka_bootstrap}
+    process = GatewayProcess(database.dsn("bdemo_reader"), settings=kafka)
     until(process.ready, "ready")
     yield process
     assert "Traceback" not in process.end()
