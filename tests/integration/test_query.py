@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,24 @@ ROWS, BIG_ROWS = 100, 200_000
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _rows(running: Any) -> None:
-    """Readings and averages of two sensors: one a second, and a great many."""
+def _rows(running: Any) -> Iterator[None]:
+    """A hundred rows of one sensor and very many of another; none stays, as their averages are no averages."""
 
-    async def insert() -> None:
+    async def each_table(statement: str) -> None:
         connection = await asyncpg.connect(running[0].postgres_dsn)
         try:
             for table in ("temperature", "average"):
-                await connection.execute(
-                    f"insert into {table} (sensor_num, timestamp, value) "
-                    f"select {FIRST}, {START} + i, 20 + i % 10 from generate_series(0, {ROWS - 1}) i union all "
-                    f"select {BIG}, {START} + i, 20 + i % 10 from generate_series(0, {BIG_ROWS - 1}) i "
-                    "on conflict do nothing"
-                )
+                await connection.execute(statement.format(table=table))
         finally:
             await connection.close()
 
-    asyncio.run(insert())
+    insert = " union all ".join(
+        f"select {sensor}, {START} + i, 20 + i % 10 from generate_series(0, {rows - 1}) i"
+        for sensor, rows in ((FIRST, ROWS), (BIG, BIG_ROWS))
+    )
+    asyncio.run(each_table(f"insert into {{table}} (sensor_num, timestamp, value) {insert}"))
+    yield
+    asyncio.run(each_table(f"delete from {{table}} where sensor_num in ({FIRST}, {BIG})"))
 
 
 def since(sensor: int) -> tuple[str, ...]:
