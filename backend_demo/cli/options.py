@@ -36,6 +36,20 @@ StateDir = Annotated[
     ),
 ]
 
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="Another gateway than the stack's.", show_default=False),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        help="What that gateway wants to see.  [env: BDEMO_GATEWAY_TOKEN]",
+        show_default=False,
+    ),
+]
+
 
 class Output(StrEnum):
     """How data is printed."""

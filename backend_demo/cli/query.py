@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,8 +32,8 @@ def latest(
     output: asked.Output = "table",
     watch: asked.Watch = False,
     every: asked.Every = "1s",
-    url: asked.Url = None,
-    token: asked.Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """The newest reading of each sensor, by the sensor's own time.
@@ -68,8 +68,8 @@ def sensors_(
     output: asked.Output = "table",
     watch: asked.Watch = False,
     every: asked.Every = "1s",
-    url: asked.Url = None,
-    token: asked.Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """What is known of each sensor: how many readings, since when, the newest.
@@ -86,27 +86,7 @@ def sensors_(
         _show(lambda: gateway.sensors(sensors or (), first), where, limit, every_s)
 
 
-@app.command("range")
-def range_(
-    sensors: asked.Sensors = None,
-    since: asked.SinceOption = None,
-    from_: asked.FromOption = None,
-    to: asked.ToOption = None,
-    bucket: asked.Bucket = None,
-    agg: asked.Agg = None,
-    tz: asked.Zone = None,
-    order: asked.OrderOption = asked.Order.desc,
-    max_points: asked.MaxPoints = None,
-    chart: asked.Chart = False,
-    limit: asked.Limit = None,
-    output: asked.Output = "table",
-    watch: asked.Watch = False,
-    every: asked.Every = "1s",
-    url: asked.Url = None,
-    token: asked.Token = None,
-    state_dir: options.StateDir = None,
-) -> None:
-    """The readings of a range of time, newest first; or what they were by minute, hour, day.
+_RANGE = """The readings of a range of time, newest first; or what they were by minute, hour, day.
 
     Of the last five minutes, when no time is given.
 
@@ -121,31 +101,8 @@ def range_(
       $ bdemo query range -s 1 --since 7d --bucket 1h --agg mean,min,max --chart
       $ bdemo query range -s 1 -s 2 --since 2m --chart --watch
     """
-    wanted = asked.rows_of("range", sensors, order, bucket, agg, tz, max_points)
-    _between(wanted, (since, from_, to), chart, limit, output, asked.every_s(watch, every), (url, token, state_dir))
 
-
-@app.command("average")
-def average(
-    sensors: asked.Sensors = None,
-    since: asked.SinceOption = None,
-    from_: asked.FromOption = None,
-    to: asked.ToOption = None,
-    bucket: asked.Bucket = None,
-    agg: asked.Agg = None,
-    tz: asked.Zone = None,
-    order: asked.OrderOption = asked.Order.desc,
-    max_points: asked.MaxPoints = None,
-    chart: asked.Chart = False,
-    limit: asked.Limit = None,
-    output: asked.Output = "table",
-    watch: asked.Watch = False,
-    every: asked.Every = "1s",
-    url: asked.Url = None,
-    token: asked.Token = None,
-    state_dir: options.StateDir = None,
-) -> None:
-    """The averages of a range of time, newest first; or what they were by minute, hour, day.
+_AVERAGE = """The averages of a range of time, newest first; or what they were by minute, hour, day.
 
     Of the last five minutes, when no time is given.
 
@@ -158,8 +115,40 @@ def average(
       $ bdemo query average -s 1 --since 30d --bucket 1d --tz Europe/Berlin -o days.csv
       $ bdemo query average -s 1 -s 2 --since 10m --chart
     """
-    wanted = asked.rows_of("average", sensors, order, bucket, agg, tz, max_points)
-    _between(wanted, (since, from_, to), chart, limit, output, asked.every_s(watch, every), (url, token, state_dir))
+
+
+def _of_a_range(query: Literal["range", "average"], told: str) -> Callable[..., None]:
+    """The command with that name; `told`: its help. Both have the same options."""
+
+    def command(
+        sensors: asked.Sensors = None,
+        since: asked.SinceOption = None,
+        from_: asked.FromOption = None,
+        to: asked.ToOption = None,
+        bucket: asked.Bucket = None,
+        agg: asked.Agg = None,
+        tz: asked.Zone = None,
+        order: asked.OrderOption = asked.Order.desc,
+        max_points: asked.MaxPoints = None,
+        chart: asked.Chart = False,
+        limit: asked.Limit = None,
+        output: asked.Output = "table",
+        watch: asked.Watch = False,
+        every: asked.Every = "1s",
+        url: options.Url = None,
+        token: options.Token = None,
+        state_dir: options.StateDir = None,
+    ) -> None:
+        wanted = asked.rows_of(query, sensors, order, bucket, agg, tz, max_points)
+        address = url, token, state_dir
+        _between(wanted, (since, from_, to), chart, limit, output, asked.every_s(watch, every), address)
+
+    command.__doc__ = told
+    return command
+
+
+app.command("range")(_of_a_range("range", _RANGE))
+app.command("average")(_of_a_range("average", _AVERAGE))
 
 
 def _between(

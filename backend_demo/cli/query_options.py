@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from backend_demo.cli import options
+from backend_demo.domain.bucket import AGGREGATES, parse_bucket
 from backend_demo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 DEFAULT_RANGE_S = 300.0
 
 DEFAULT_AGGREGATES = "mean,min,max,count"
-AGGREGATES = ("mean", "min", "max", "count", "first", "last")
 
 
 class Order(StrEnum):
@@ -29,19 +29,6 @@ class Order(StrEnum):
     desc = "desc"
 
 
-Url = Annotated[
-    str | None,
-    typer.Option("--url", metavar="URL", help="Another gateway than the stack's.", show_default=False),
-]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        "--token",
-        metavar="TOKEN",
-        help="What that gateway wants to see.  [env: BDEMO_GATEWAY_TOKEN]",
-        show_default=False,
-    ),
-]
 Output = Annotated[
     str,
     typer.Option(
@@ -165,7 +152,6 @@ def rows_of(
 ) -> Range:
     """Which rows, whatever their time. Raises UsageError."""
     from backend_demo.operations.query import Range
-    from backend_demo.storage import buckets
 
     for option, given in (("--agg", agg), ("--tz", tz)):
         if given is not None and bucket is None:
@@ -174,7 +160,7 @@ def rows_of(
         raise UsageError("--bucket and --max-points exclude each other", hint="give one of them")
     if bucket is not None:
         try:
-            buckets.bucket(bucket)
+            parse_bucket(bucket)
         except ValueError as problem:
             raise UsageError(f"--bucket: {bucket[:20]!r} {problem}", hint="see: bdemo query range --help") from problem
     names = tuple((DEFAULT_AGGREGATES if agg is None else agg).replace(" ", "").split(","))

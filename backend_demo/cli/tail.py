@@ -215,19 +215,8 @@ def api(
         int | None, typer.Option("-n", metavar="N", min=1, help="End after N events.", show_default=False)
     ] = None,
     output: FormOption = Form.pretty,
-    url: Annotated[
-        str | None,
-        typer.Option("--url", metavar="URL", help="Another gateway than the stack's.", show_default=False),
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            "--token",
-            metavar="TOKEN",
-            help="What that gateway wants to see.  [env: BDEMO_GATEWAY_TOKEN]",
-            show_default=False,
-        ),
-    ] = None,
+    url: options.Url = None,
+    token: options.Token = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """Follow the gateway's live stream: readings, averages and dead letters as they come.

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from backend_demo.domain.bucket import parse_bucket
 from backend_demo.gateway import caching, columnar, formats, problems, sampling, whole
 from backend_demo.gateway.history_models import ANSWERS, AveragesModel, BucketsModel, ReadingsModel
 from backend_demo.gateway.measure import observe_age
@@ -133,7 +134,7 @@ async def _buckets(database: Database, selection: Selection, wanted: HistoryPara
     if wanted.limit == "all":
         raise _wrong("limit", "all buckets come as pages: give a number")
     limit = wanted.limit or PAGE
-    size, aggregates = buckets.bucket(wanted.bucket or ""), wanted.aggregates
+    size, aggregates = parse_bucket(wanted.bucket or ""), wanted.aggregates
     try:
         rows, more = await database.read(
             lambda connection: buckets.page(connection, selection, size, aggregates, wanted.tz, limit)

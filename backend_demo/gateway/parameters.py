@@ -13,11 +13,11 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
+from backend_demo.domain.bucket import AGGREGATES, Aggregate, parse_bucket
 from backend_demo.domain.reading import epoch_seconds
 from backend_demo.domain.topics import SENSOR_MAX
 from backend_demo.gateway import cursor, formats
 from backend_demo.gateway.sampling import POINTS_MAX, POINTS_MIN
-from backend_demo.storage import buckets
 from backend_demo.storage.read import Series
 from backend_demo.storage.selection import Selection
 
@@ -147,7 +147,7 @@ class HistoryParameters(Parameters):
         BeforeValidator(_integer),
     ] = None
     agg: Annotated[
-        str, Field(max_length=100, description=f"What is told of a bucket: some of {', '.join(buckets.AGGREGATES)}.")
+        str, Field(max_length=100, description=f"What is told of a bucket: some of {', '.join(AGGREGATES)}.")
     ] = "mean,min,max,count"
     tz: Annotated[str, Field(max_length=100, description="Time zone of the buckets, such as Europe/Berlin.")] = "UTC"
 
@@ -155,7 +155,7 @@ class HistoryParameters(Parameters):
     @classmethod
     def _bucket(cls, given: str | None) -> str | None:
         if given is not None:
-            buckets.bucket(given)
+            parse_bucket(given)
         return given
 
     @field_validator("max_points")
@@ -171,8 +171,8 @@ class HistoryParameters(Parameters):
     def _aggregates(cls, given: str) -> str:
         names = given.split(",")
         for name in names:
-            if name not in buckets.AGGREGATES:
-                raise ValueError(f"{name[:20]!r} is none of {', '.join(buckets.AGGREGATES)}")
+            if name not in AGGREGATES:
+                raise ValueError(f"{name[:20]!r} is none of {', '.join(AGGREGATES)}")
         if len(set(names)) < len(names):
             raise ValueError("names one of them twice")
         return given
@@ -210,10 +210,10 @@ class HistoryParameters(Parameters):
         return cursor.write(last, self._query(replace(selection, after=None)))
 
     @property
-    def aggregates(self) -> tuple[buckets.Aggregate, ...]:
+    def aggregates(self) -> tuple[Aggregate, ...]:
         """What is told of a bucket."""
         wanted = self.agg.split(",")
-        return tuple(sorted((each for each in buckets.AGGREGATES if each in wanted), key=wanted.index))
+        return tuple(sorted((each for each in AGGREGATES if each in wanted), key=wanted.index))
 
     def _query(self, selection: Selection) -> object:
         """What a cursor belongs to: all that changes the order, or what there is."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import asyncpg
 
+from backend_demo.domain.bucket import Aggregate, Bucket
 from backend_demo.storage.selection import Selection, conditions
-
-Aggregate = Literal["mean", "min", "max", "count", "first", "last"]
-
-AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 
 _SQL: dict[Aggregate, str] = {
     "mean": "sum(value) / count(*)",  # avg() sums the squares too, and fails from 1e154 on
@@ -23,32 +18,6 @@ _SQL: dict[Aggregate, str] = {
     "first": "(array_agg(value order by timestamp))[1]",
     "last": "(array_agg(value order by timestamp desc))[1]",
 }
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-_CALENDAR = {"d": "day", "w": "week", "mo": "month", "y": "year"}
-_BUCKET = re.compile(r"([1-9][0-9]{0,4})(s|m|h)|1?(d|w|mo|y)", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """How long a bucket is: so many seconds, counted from each day's midnight, or a unit of the calendar."""
-
-    seconds: int | None
-    unit: str
-    """`day`, `week` (from Monday), `month`, `year`; of seconds, `day`."""
-
-
-def bucket(text: str) -> Bucket:
-    """`30s`, `5m`, `1h`, `1d`, `1w`, `1mo`, `1y`. Raises ValueError for anything else, or more than a day in hours."""
-    match = _BUCKET.fullmatch(text)
-    if match is None:
-        raise ValueError("is no bucket: write 30s, 5m, 1h, 1d, 1w, 1mo or 1y")
-    if match[3]:
-        return Bucket(None, _CALENDAR[match[3]])
-    seconds = int(match[1]) * _SECONDS[match[2]]
-    if seconds > 86_400:
-        raise ValueError("is longer than a day: write 1d, 1w, 1mo or 1y")
-    return Bucket(seconds, "day")
 
 
 class MeanTooLarge(Exception):

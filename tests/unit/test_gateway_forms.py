@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend_demo.domain.bucket import Bucket, parse_bucket
 from backend_demo.domain.topics import SENSOR_MAX
 from backend_demo.gateway import cursor
 from backend_demo.gateway.formats import Lines, TextName, accepted, form
-from backend_demo.storage.buckets import Bucket, bucket
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_lines_cut_anywhere_make_the_same_document(
     ],
 )
 def test_a_bucket(text: str, size: Bucket) -> None:
-    assert bucket(text) == size
+    assert parse_bucket(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "0s", "25h", "2d", "5", "m", "-1m", "1.5h", "٣m", "1m;drop table average"])
 def test_what_is_no_bucket(text: str) -> None:
     with pytest.raises(ValueError, match="write"):
-        bucket(text)
+        parse_bucket(text)
