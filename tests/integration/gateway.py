@@ -1,12 +1,13 @@
 """The gateway as a process of a test's own."""
 
+import contextlib
 import os
 import re
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -48,6 +49,8 @@ class GatewayProcess:
         }
         command = [sys.executable, "-m", "backend_demo", "run", "gateway", "--standalone"]
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        self.said = ""
+        """What it wrote on stderr, when it has ended."""
         self._client = httpx.Client(base_url=self.url, timeout=30, verify=tls or False)
 
     def get(self, path: str, headers: dict[str, str] | None = None, **parameters: Any) -> httpx.Response:
@@ -73,4 +76,24 @@ class GatewayProcess:
         self._client.close()
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.communicate(timeout=60)[1]
+        self.said = self.process.communicate(timeout=60)[1]
+        return self.said
+
+
+@contextlib.contextmanager
+def serving(
+    dsn: str,
+    *,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    tls: ssl.SSLContext | None = None,
+    timeout_s: float = 20,
+) -> Iterator[GatewayProcess]:
+    """A gateway that is ready. In the end it has told of no bug, and given back its connections to PostgreSQL."""
+    gateway = GatewayProcess(dsn, settings=settings, tls=tls)
+    try:
+        until(gateway.ready, "ready", timeout_s)
+        yield gateway
+    finally:
+        gateway.end()
+    assert "Traceback" not in gateway.said
+    assert "active transaction" not in gateway.said

@@ -1,10 +1,12 @@
 """A PostgreSQL of a test's own: the server that the stack runs, without the stack."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +68,16 @@ class PostgresServer:
                 await connection.close()
 
         return asyncio.run(run())
+
+
+@contextlib.contextmanager
+def migrated(folder: Path) -> Iterator[PostgresServer]:
+    """A server that runs, with the stack's roles and its tables, which are empty."""
+    server = PostgresServer(folder)
+    try:
+        server.start()
+        server.provision()
+        server.migrate()
+        yield server
+    finally:
+        server.end()

@@ -24,7 +24,7 @@ from backend_demo.gateway.limits import BODY_MAX
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
 from backend_demo.stack.state import StateDirectory
-from tests.integration.gateway import GatewayProcess, until
+from tests.integration.gateway import GatewayProcess, serving
 
 TOKENS = ("0123456789abcdef" * 2, "fedcba9876543210" * 2)
 REFUSED = 'bdemo_request_seconds_count{route="none",status="401"}'
@@ -37,14 +37,9 @@ def gateway_with(running: tuple[Settings, Stack], tls: ssl.SSLContext | None = N
     """A gateway on the stack's PostgreSQL with these settings; it is silent, whatever it was asked."""
     dsn = StateDirectory(running[0].state_dir).postgres_dsn("bdemo_reader")
     environment = {f"BDEMO_{name.upper()}": str(value) for name, value in more.items()}
-    gateway = GatewayProcess(dsn, settings=environment, tls=tls)
-    try:
-        until(gateway.ready, "ready", timeout_s=START_S)
+    with serving(dsn, settings=environment, tls=tls, timeout_s=START_S) as gateway:
         yield gateway
-    finally:
-        said = gateway.end()
-    assert "Traceback" not in said
-    assert not any(token in said for token in TOKENS)
+    assert not any(token in gateway.said for token in TOKENS)
 
 
 @pytest.fixture(scope="module")

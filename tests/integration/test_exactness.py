@@ -44,7 +44,7 @@ from backend_demo.stages.progress import Progress
 from backend_demo.stages.sink import KafkaSink
 from backend_demo.storage import session, write
 from backend_demo.storage.session import Session
-from tests.integration.postgres import PostgresServer
+from tests.integration.postgres import PostgresServer, migrated
 
 #: Small, so that readings soon are too old for a window.
 WINDOW, LATENESS = 3, 2
@@ -530,12 +530,8 @@ class Pipeline(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    found = PostgresServer(tmp_path_factory.mktemp("exactness"))
-    found.start()
-    found.provision()
-    found.migrate()
-    yield found
-    found.end()
+    with migrated(tmp_path_factory.mktemp("exactness")) as found:
+        yield found
 
 
 @pytest.mark.timeout(600)

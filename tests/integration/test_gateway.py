@@ -18,8 +18,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.integration.gateway import GatewayProcess, until
-from tests.integration.postgres import PostgresServer
+from tests.integration.gateway import GatewayProcess, serving, until
+from tests.integration.postgres import PostgresServer, migrated
 
 START = 1_700_000_000.0
 BIG = 200_000
@@ -39,37 +39,29 @@ def stalled_client(gateway: GatewayProcess) -> socket.socket:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("gateway"))
-    server.start()
-    server.provision()
-    server.migrate()
-    server.sql(
-        f"""
-        insert into temperature (sensor_num, timestamp, value)
-        select 1, {START} + i, 20 + i from generate_series(0, 9) i
-        union all select 2, {START}, 21.5
-        union all select 50, {START} + i * 0.01, 20 + i % 10 from generate_series(0, {BIG - 1}) i
-        union all select 10000 + s, {START} + i, 20 from generate_series(0, 9999) s, generate_series(0, 2) i
-        """
-    )
-    server.sql(
-        f"""
-        insert into average (sensor_num, timestamp, value)
-        select 1, {START} + i, 20.25 + i from generate_series(0, 9) i
-        """
-    )
-    yield server
-    server.end()
+    with migrated(tmp_path_factory.mktemp("gateway")) as server:
+        server.sql(
+            f"""
+            insert into temperature (sensor_num, timestamp, value)
+            select 1, {START} + i, 20 + i from generate_series(0, 9) i
+            union all select 2, {START}, 21.5
+            union all select 50, {START} + i * 0.01, 20 + i % 10 from generate_series(0, {BIG - 1}) i
+            union all select 10000 + s, {START} + i, 20 from generate_series(0, 9999) s, generate_series(0, 2) i
+            """
+        )
+        server.sql(
+            f"""
+            insert into average (sensor_num, timestamp, value)
+            select 1, {START} + i, 20.25 + i from generate_series(0, 9) i
+            """
+        )
+        yield server
 
 
 @pytest.fixture(scope="module")
 def gateway(database: PostgresServer) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(database.dsn("bdemo_reader"))
-    until(process.ready, "ready")
-    yield process
-    told = process.end()
-    assert "Traceback" not in told
-    assert "active transaction" not in told
+    with serving(database.dsn("bdemo_reader")) as process:
+        yield process
 
 
 class TestOriginal:

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.gateway import GatewayProcess, until
-from tests.integration.postgres import PostgresServer
+from tests.integration.gateway import GatewayProcess, serving
+from tests.integration.postgres import migrated
 
 START = 1_700_000_000.0
 
@@ -24,21 +24,15 @@ ROWS = [(sensor, START + i, 20 + i % 10) for sensor, count in READINGS.items() f
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    server = PostgresServer(tmp_path_factory.mktemp("history"))
-    server.start()
-    server.provision()
-    server.migrate()
-    for sensor, count in READINGS.items():
-        for table, shift in (("temperature", 0), ("average", 0.25)):
-            server.sql(
-                f"insert into {table} (sensor_num, timestamp, value) "
-                f"select {sensor}, {START} + i, 20 + i % 10 + {shift} from generate_series(0, {count - 1}) i"
-            )
-    process = GatewayProcess(server.dsn("bdemo_reader"))
-    until(process.ready, "ready")
-    yield process
-    assert "Traceback" not in process.end()
-    server.end()
+    with migrated(tmp_path_factory.mktemp("history")) as server:
+        for sensor, count in READINGS.items():
+            for table, shift in (("temperature", 0), ("average", 0.25)):
+                server.sql(
+                    f"insert into {table} (sensor_num, timestamp, value) "
+                    f"select {sensor}, {START} + i, 20 + i % 10 + {shift} from generate_series(0, {count - 1}) i"
+                )
+        with serving(server.dsn("bdemo_reader")) as process:
+            yield process
 
 
 def rows_of(document: dict[str, Any], name: str = "readings") -> list[tuple[int, float, float]]:

@@ -29,8 +29,8 @@ from backend_demo.gateway.sampling import sampled
 from backend_demo.storage import ranges
 from backend_demo.storage.pool import Database
 from backend_demo.storage.selection import Selection
-from tests.integration.gateway import GatewayProcess, until
-from tests.integration.postgres import PostgresServer
+from tests.integration.gateway import GatewayProcess, serving, until
+from tests.integration.postgres import PostgresServer, migrated
 
 Row = tuple[int, float, float]
 
@@ -72,33 +72,25 @@ CODINGS = {"identity": bytes, "gzip": gzip.decompress, "zstd": zstd.decompress}
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("forms"))
-    server.start()
-    server.provision()
-    server.migrate()
-    server.sql(
-        "insert into temperature (sensor_num, timestamp, value) "
-        f"select {BIG}, {START} + i * 0.01, 20 + i % 997 * 0.01 from generate_series(0, {BIG_ROWS - 1}) i"
-    )
-    for table in ("temperature", "average"):
+    with migrated(tmp_path_factory.mktemp("forms")) as server:
         server.sql(
-            f"insert into {table} (sensor_num, timestamp, value) "
-            "select * from unnest($1::bigint[], $2::float8[], $3::float8[])",
-            *map(list, zip(*FEW, strict=True)),
+            "insert into temperature (sensor_num, timestamp, value) "
+            f"select {BIG}, {START} + i * 0.01, 20 + i % 997 * 0.01 from generate_series(0, {BIG_ROWS - 1}) i"
         )
-    server.sql("vacuum analyze")
-    yield server
-    server.end()
+        for table in ("temperature", "average"):
+            server.sql(
+                f"insert into {table} (sensor_num, timestamp, value) "
+                "select * from unnest($1::bigint[], $2::float8[], $3::float8[])",
+                *map(list, zip(*FEW, strict=True)),
+            )
+        server.sql("vacuum analyze")
+        yield server
 
 
 @pytest.fixture(scope="module")
 def gateway(database: PostgresServer) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(database.dsn("bdemo_reader"))
-    until(process.ready, "ready")
-    yield process
-    told = process.end()
-    assert "Traceback" not in told
-    assert "active transaction" not in told
+    with serving(database.dsn("bdemo_reader")) as process:
+        yield process
 
 
 def raw(

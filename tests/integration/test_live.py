@@ -27,7 +27,7 @@ from backend_demo.gateway.live_event import SERVER_SENT, Wanted
 from backend_demo.operations import tail_api
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from tests.integration.gateway import GatewayProcess, until
+from tests.integration.gateway import GatewayProcess, serving, until
 from tests.integration.live import Client, ServerSent, WebSocket, metric, stalled
 from tests.integration.sensors import Publisher, eventually, new_sensor
 
@@ -383,13 +383,10 @@ class TestOwnGateway:
     """A gateway beside the stack's, with settings of its own."""
 
     @pytest.fixture
-    def gateway(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[GatewayProcess]:
-        monkeypatch.setenv("BDEMO_KAFKA_BOOTSTRAP", settings.kafka_bootstrap)
-        monkeypatch.setenv("BDEMO_STREAM_CLIENTS", "2")
-        process = GatewayProcess(settings.postgres_dsn)
-        until(process.ready, "ready")
-        yield process
-        assert "Traceback" not in process.end()
+    def gateway(self, settings: Settings) -> Iterator[GatewayProcess]:
+        more = {"BDEMO_KAFKA_BOOTSTRAP": settings.kafka_bootstrap, "BDEMO_STREAM_CLIENTS": "2"}
+        with serving(settings.postgres_dsn, settings=more) as process:
+            yield process
 
     def test_there_are_only_so_many_streams(self, gateway: GatewayProcess) -> None:
         with ServerSent(gateway.url), WebSocket(gateway.url):

@@ -12,8 +12,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from backend_demo.gateway.app import create_app
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from tests.integration.gateway import GatewayProcess, until
-from tests.integration.postgres import PostgresServer
+from tests.integration.gateway import GatewayProcess, serving
+from tests.integration.postgres import migrated
 
 START = 1_700_000_000.0
 
@@ -38,28 +38,17 @@ generated = settings(
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("openapi"))
-    server.start()
-    server.provision()
-    server.migrate()
-    for table in ("temperature", "average"):
-        server.sql(
-            f"insert into {table} (sensor_num, timestamp, value) "
-            f"select s, {START} + i, 20 + i % 7 from generate_series(0, 9) s, generate_series(0, 299) i"
-        )
-    yield server
-    server.end()
-
-
-@pytest.fixture(scope="module")
-def gateway(database: PostgresServer, running: tuple[Settings, Stack]) -> Iterator[GatewayProcess]:
-    """With the suite's Kafka."""
+def gateway(tmp_path_factory: pytest.TempPathFactory, running: tuple[Settings, Stack]) -> Iterator[GatewayProcess]:
+    """With the suite's Kafka, and readings of its own."""
     kafka = {"BDEMO_KAFKA_BOOTSTRAP": running[0].kafka_bootstrap}
-    process = GatewayProcess(database.dsn("bdemo_reader"), settings=kafka)
-    until(process.ready, "ready")
-    yield process
-    assert "Traceback" not in process.end()
+    with migrated(tmp_path_factory.mktemp("openapi")) as server:
+        for table in ("temperature", "average"):
+            server.sql(
+                f"insert into {table} (sensor_num, timestamp, value) "
+                f"select s, {START} + i, 20 + i % 7 from generate_series(0, 9) s, generate_series(0, 299) i"
+            )
+        with serving(server.dsn("bdemo_reader"), settings=kafka) as process:
+            yield process
 
 
 @schema.parametrize()
@@ -71,15 +60,12 @@ def test_what_is_promised_is_kept(case: schemathesis.Case, gateway: GatewayProce
 @pytest.fixture(scope="module")
 def orphan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway whose PostgreSQL has gone."""
-    server = PostgresServer(tmp_path_factory.mktemp("gone"))
-    server.start()
-    server.provision()
-    server.migrate()
-    process = GatewayProcess(server.dsn("bdemo_reader"))
-    until(process.ready, "ready")
-    server.end()
-    yield process
-    assert "Traceback" not in process.end()
+    with (
+        migrated(tmp_path_factory.mktemp("gone")) as server,
+        serving(server.dsn("bdemo_reader")) as process,
+    ):
+        server.end()
+        yield process
 
 
 @schema.parametrize()

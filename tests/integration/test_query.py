@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from backend_demo.stack.state import StateDirectory
 from tests.integration.conftest import Shell
-from tests.integration.gateway import GatewayProcess, until
+from tests.integration.gateway import serving, until
 
 FIRST, BIG = 9001, 9002
 #: No other test has readings of this time.
@@ -124,9 +124,7 @@ class TestRange:
 
     def test_an_answer_that_breaks_off_leaves_no_file(self, state: StateDirectory, tmp_path: Path) -> None:
         """The gateway dies in the middle; what was read is an error, not a short file."""
-        gateway = GatewayProcess(state.postgres_dsn("bdemo_reader"))
-        try:
-            until(gateway.ready, "the gateway is ready")
+        with serving(state.postgres_dsn("bdemo_reader")) as gateway:
             words = ["query", "range", *since(BIG), "--url", gateway.url, "-o"]
             pipe = subprocess.Popen(
                 [sys.executable, "-m", "backend_demo", *words, "ndjson"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -145,8 +143,6 @@ class TestRange:
                 check=False,
             )
             assert (done.returncode, list(tmp_path.iterdir())) == (5, [])
-        finally:
-            gateway.end()
 
     @pytest.mark.parametrize(
         "words", [("-o", "csv"), ("-o", "json"), ("-o", "parquet"), ("--limit", "5000")], ids="".join

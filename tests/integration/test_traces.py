@@ -22,7 +22,7 @@ from backend_demo.operations.trace_path import steps
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
 from backend_demo.stack.state import StateDirectory
-from tests.integration.gateway import GatewayProcess, until
+from tests.integration.gateway import GatewayProcess, serving
 from tests.integration.sensors import eventually, new_sensor
 
 START_S = 300
@@ -139,13 +139,9 @@ def gateway_without(running: tuple[Settings, Stack], away: str) -> Iterator[Gate
         "BDEMO_MQTT_PASSWORD": settings.mqtt_password,
         **{"kafka": {"BDEMO_KAFKA_BOOTSTRAP": "127.0.0.1:1"}, "mqtt": {"BDEMO_MQTT_PORT": "1"}}[away],
     }
-    gateway = GatewayProcess(StateDirectory(settings.state_dir).postgres_dsn("bdemo_reader"), settings=addresses)
-    try:
-        until(gateway.ready, "ready", timeout_s=START_S)
+    dsn = StateDirectory(settings.state_dir).postgres_dsn("bdemo_reader")
+    with serving(dsn, settings=addresses, timeout_s=START_S) as gateway:
         yield gateway
-    finally:
-        said = gateway.end()
-    assert "Traceback" not in said
 
 
 @pytest.fixture(scope="module")

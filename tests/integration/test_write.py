@@ -20,19 +20,15 @@ from backend_demo.storage.write import (
     read_fence,
     write,
 )
-from tests.integration.postgres import PostgresServer
+from tests.integration.postgres import PostgresServer, migrated
 
 PARTITION = ("processed-data", 0)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    found = PostgresServer(tmp_path_factory.mktemp("write"))
-    found.start()
-    found.provision()
-    found.migrate()
-    yield found
-    found.end()
+    with migrated(tmp_path_factory.mktemp("write")) as found:
+        yield found
 
 
 @pytest.fixture
