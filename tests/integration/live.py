@@ -1,5 +1,6 @@
 """Clients of the live streams, in threads of their own."""
 
+import abc
 import contextlib
 import json
 import re
@@ -28,7 +29,7 @@ class Told:
     data: Any
 
 
-class Client:
+class Client(abc.ABC):
     """Reads one stream until it ends, or until it is closed here."""
 
     def __init__(self) -> None:
@@ -79,11 +80,13 @@ class Client:
         finally:
             self.opened.set()
 
+    @abc.abstractmethod
     def _read(self) -> None:
-        raise NotImplementedError
+        """Collects events until the stream ends."""
 
+    @abc.abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Leaves."""
 
 
 class ServerSent(Client):
