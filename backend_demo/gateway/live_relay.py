@@ -12,7 +12,7 @@ from starlette.types import Scope
 from uvicorn.protocols.utils import ClientDisconnected
 
 from backend_demo.gateway.live_client import TOO_SLOW, Client
-from backend_demo.gateway.protocol import ABORT
+from backend_demo.gateway.protocol import ABORT, NOW
 
 #: A client that is ended may take its last notice for so long; then its connection is cut.
 LAST_WORDS_S = 2.0
@@ -31,8 +31,12 @@ async def relay(
     finish: Callable[[], Awaitable[None]],
     leave: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
-    """Writes the pieces, then `finish`. `leave` returns when the client has left."""
+    """Writes the pieces, then `finish`; what the client can take at once it gets at once, past both.
+
+    `leave` returns when the client has left.
+    """
     abort: Callable[[], None] = scope["extensions"][ABORT]["abort"]
+    client.send_now = scope["extensions"][NOW]["write"]
     # as in streaming.py: a cancellation that comes again at each await would cancel the clean-up too
     try:
         async with asyncio.TaskGroup() as tasks:

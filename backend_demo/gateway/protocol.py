@@ -18,6 +18,9 @@ HEAD_MAX = 65_536
 REQUEST_S = 10.0
 #: The extension of a connection's scope: what ends it at once, with all that the client has not taken.
 ABORT = "bdemo.abort"
+#: The extension of a connection's scope: `write(data) -> bool`, which sends more of the answer under way at once, past
+#: all layers of the application. False: the connection takes nothing at the moment, and nothing was sent.
+NOW = "bdemo.now"
 #: A client that is refused while it still sends reads the answer only if we go on listening.
 LINGER_S = 2.0
 
@@ -67,7 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}, NOW: {"write": self._write_now}}
         self._in_head = self._in_request = True
         self._head_bytes = 0
 
@@ -86,6 +89,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_request = False
         super().on_message_complete()
+
+    def _write_now(self, data: bytes) -> bool:
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # a chunk: the answer has no length
+        return True
 
     def _check(self, wrong: Response | None) -> None:
         if wrong is not None:

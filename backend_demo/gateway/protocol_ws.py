@@ -9,7 +9,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from backend_demo.gateway import problems
-from backend_demo.gateway.protocol import ABORT
+from backend_demo.gateway.protocol import ABORT, NOW
 
 #: As `websocket.send`, but with any number of whole frames; only without compression.
 FRAMES = "bdemo.frames"
@@ -19,7 +19,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     """To frame a message for each of its clients would cost a hundred times what sending it does."""
 
     async def run_asgi(self) -> None:
-        self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
+        self.scope["extensions"] |= {ABORT: {"abort": self.transport.abort}, NOW: {"write": self._write_now}}
         await super().run_asgi()
 
     def data_received(self, data: bytes) -> None:
@@ -43,3 +43,9 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         if self.disconnected or self.close_sent or self.transport.is_closing():
             raise ClientDisconnected
         self.transport.write(message["frames"])
+
+    def _write_now(self, data: bytes) -> bool:
+        if not self.writable.is_set() or self.disconnected or self.close_sent or self.transport.is_closing():
+            return False
+        self.transport.write(data)
+        return True

@@ -190,6 +190,24 @@ class TestTls:
                     with pytest.raises(OSError):  # noqa: PT011 - a reset, or an alert
                         context.wrap_socket(plain, server_hostname="127.0.0.1")
 
+    @pytest.mark.parametrize("command", [["query", "latest"], ["tail", "api"]])
+    def test_commands_trust_it_when_they_are_told_to(
+        self,
+        gateway: GatewayProcess,
+        certificate: tuple[Path, Path],
+        bdemo: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        command: list[str],
+    ) -> None:
+        words = [*command, "--url", gateway.url]
+        assert "certificate" in bdemo(*words, "--token", TOKENS[1], code=3).stderr
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+        for more in ([], ["--token", TOKENS[0]]):
+            refused = bdemo(*words, *more, code=3).stderr
+            assert "token" in refused
+            assert not any(token in refused for token in TOKENS)
+        assert bdemo("query", "latest", "--url", gateway.url, "--token", TOKENS[1]).stderr == ""
+
     def test_plain_http_gets_no_answer_and_it_lives(self, gateway: GatewayProcess) -> None:
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://127.0.0.1:{gateway.port}/healthz")

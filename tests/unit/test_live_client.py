@@ -1,6 +1,7 @@
 """What waits for a client of the live streams is bounded, and comes in its order."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from backend_demo.gateway import live_client
 from backend_demo.gateway.live_client import TOO_SLOW, Client
 from backend_demo.gateway.live_event import SERVER_SENT, Wanted
 
-BOUND = 100
+BOUND = 40
 
 
 def client(bound: int = BOUND) -> Client:
@@ -52,8 +53,55 @@ def test_it_gets_everything_in_order_or_is_ended(rounds: Sequence[Sequence[bytes
 
 
 def last_words(one: Client) -> bytes:
-    detail = f"more than {BOUND} bytes waited; come back with the last id, and nothing is lost"
+    detail = f"more than {BOUND} bytes waited; nothing is lost to who comes back with the last id"
     return SERVER_SENT.notice(one.reason, detail)
+
+
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=5), st.booleans(), st.booleans()), max_size=8))
+def test_what_is_sent_at_once_does_not_overtake(puts: Sequence[tuple[bytes, bool, bool]]) -> None:
+    """Each piece with whether the connection takes it, and whether the client's task runs afterwards."""
+
+    async def run() -> None:
+        one, sent, takes = client(1000), bytearray(), False
+
+        def send_now(piece: bytes) -> bool:
+            if takes:
+                sent.extend(piece)
+            return takes
+
+        async def write() -> None:
+            async for piece in _pieces(one):
+                sent.extend(piece)
+
+        one.send_now = send_now
+        writing = asyncio.create_task(write())
+        for piece, takes, runs in puts:  # noqa: B007 - send_now reads it
+            one.put(piece)
+            if runs:
+                await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert bytes(sent) == b"".join(piece for piece, _, _ in puts)
+        writing.cancel()
+
+    asyncio.run(run())
+
+
+def test_it_is_not_silent_while_it_is_sent_to() -> None:
+    async def run() -> None:
+        one = client()
+        one.send_now = lambda piece: True
+        sent_at = time.monotonic()
+        taking = asyncio.create_task(one.take(0.2))
+        for _ in range(6):
+            await asyncio.sleep(0.05)
+            if not taking.done():  # on a machine that stood still
+                one.put(b"now")
+                sent_at = time.monotonic()
+        assert await taking == b""
+        assert time.monotonic() - sent_at > 0.19
+
+    asyncio.run(run())
 
 
 def test_it_is_told_that_nothing_came() -> None:
