@@ -1,7 +1,7 @@
 """How much later rows are committed while 50 connections ask the gateway without a pause: `python benchmarks/flood.py`.
 
 Measures the running stack (`bdemo up` first): `bdemo bench latency --running`, in turns alone and under the flood,
-which wrk (Debian's package) makes. wrk gives way as the gateway does: clients are elsewhere in real life.
+which wrk (Debian's package) makes.
 
 Prints one JSON document.
 """
@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from backend_demo.gateway.app import NICENESS
 from backend_demo.settings import load
 from backend_demo.stack.state import StateDirectory
 
@@ -45,10 +44,10 @@ def latency(rate: float, seconds: float, state_dir: Path) -> dict[str, Any]:
 
 
 def flood(url: str, path: str, connections: int, folder: Path) -> subprocess.Popen[str]:
-    """wrk, until it is ended; nice, as the gateway is."""
+    """wrk, until it is ended."""
     script = folder / "flood.lua"
     script.write_text(SCRIPT.replace("PATH", path))
-    command = ["nice", "-n", str(NICENESS), "wrk", "-t1", f"-c{connections}", "-d600s", "-s", str(script), url]
+    command = ["wrk", "-t1", f"-c{connections}", "-d600s", "-s", str(script), url]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

@@ -42,7 +42,6 @@ from backend_demo.gateway.protocol import BoundedProtocol
 from backend_demo.gateway.protocol_ws import FramesProtocol
 from backend_demo.gateway.sampler import Sampler
 from backend_demo.settings import Settings
-from backend_demo.stages.process import give_way
 from backend_demo.storage.pool import Database
 
 #: Of every answer: it is what it says it is, and no other page embeds it.
@@ -57,8 +56,6 @@ _CORS: dict[str, Any] = {
 
 #: Answers under way when the gateway is told to end may take so long; then they are cut off.
 SHUTDOWN_S = 3
-#: When there is too little CPU, readings are stored rather than told: it gives way to all stages.
-NICENESS = 5
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -118,7 +115,6 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 
     Raises PortInUse, ConfigurationInvalid; ServiceFailed when PostgreSQL does not come within a minute of the start.
     """
-    give_way(NICENESS)
     app = create_app(settings)
     tls = exposure.tls_context(settings)
     config = uvicorn.Config(

@@ -21,7 +21,7 @@ CHECK_EVERY_S = 1.0
 CHECK_TIMEOUT_S = 3.0
 #: How long after the start the database, migrated, may be waited for.
 START_LIMIT_S = 60.0
-#: The same when the credentials or the database's name are wrong: a stack that comes up makes them in this time.
+#: How long the credentials or the database's name may be wrong: a stack that comes up makes them in this time.
 MISCONFIGURED_LIMIT_S = 5.0
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class Readiness:
         self._database = database
         self._missing: str | None = "not yet asked"
         self._since = time.time()
-        self._started = time.monotonic()
+        self._waits_since = self._started = time.monotonic()
         self._start_limit_s = START_LIMIT_S
         self._was_ready = False
 
@@ -46,7 +46,7 @@ class Readiness:
     @property
     def hopeless(self) -> bool:
         """The database has not been there since the start, for the whole time that it may take."""
-        return not self._was_ready and time.monotonic() - self._started > self._start_limit_s
+        return not self._was_ready and time.monotonic() - self._waits_since > self._start_limit_s
 
     def failure(self) -> ServiceFailed:
         """Why the gateway gives up."""
@@ -75,7 +75,10 @@ class Readiness:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 await self._database.read(read.check_tables)
         except DatabaseUnavailable as problem:
-            self._start_limit_s = MISCONFIGURED_LIMIT_S if problem.misconfigured else START_LIMIT_S
+            if not problem.misconfigured:
+                self._waits_since, self._start_limit_s = self._started, START_LIMIT_S
+            elif self._start_limit_s != MISCONFIGURED_LIMIT_S:
+                self._waits_since, self._start_limit_s = time.monotonic(), MISCONFIGURED_LIMIT_S
             return problem.reason
         except TimeoutError:
             return "it does not answer"

@@ -26,8 +26,9 @@ FETCH_S = 0.01
 LINGER_S = 20.0
 #: A client that hears nothing for so long gets a sign of life.
 KEEP_ALIVE_S = 10.0
-#: How long a new stream waits for Kafka, before it begins with the notice that Kafka is away.
-OPENING_S = 2.0
+#: How long a new stream waits for Kafka to answer, before it begins with the notice that Kafka is away; and how long it
+#: waits for one that does answer until the reader has begun.
+OPENING_S, BEGINNING_S = 2.0, 10.0
 RETRY_S = 1.0
 #: In which streams end with a last notice when the gateway ends.
 CLOSING_S = 0.5
@@ -63,7 +64,8 @@ class Live:
         self._nobody = asyncio.Event()
         self._nobody.set()
         self._wanted = asyncio.Event()
-        self._reading = asyncio.Event()
+        self._answered, self._reading = asyncio.Event(), asyncio.Event()
+        """Kafka has answered the reader; it has begun."""
         self._away = False
         self._log_name = ""
         self._partitions: list[Partition] = []
@@ -94,14 +96,16 @@ class Live:
         name = repr((cluster, [tuple(partition) for partition in partitions]))
         if self._log_name not in ("", name):
             self._end_all(OTHER_LOG, "Kafka's log is another one than before; begin without an id")
-        async with KafkaLog(self._bootstrap, partitions, patience_s=None, notify=self._hear) as kafka:
-            try:
+        self._answered.set()
+        try:
+            async with KafkaLog(self._bootstrap, partitions, patience_s=None, notify=self._hear) as kafka:
                 await self._begin(kafka, name, partitions)
                 self._reading.set()
                 self._hear(BACK)
                 await self._go_on(kafka)
-            finally:
-                self._reading.clear()
+        finally:
+            self._answered.clear()
+            self._reading.clear()
 
     async def _begin(self, kafka: KafkaLog, name: str, partitions: Sequence[Partition]) -> None:
         """Goes to the end of the log: from where it was, for its clients, or else past the newest records, for none."""
@@ -224,6 +228,8 @@ class Live:
         self._wanted.set()
         try:
             async with asyncio.timeout(OPENING_S):
+                await self._answered.wait()
+            async with asyncio.timeout(BEGINNING_S):
                 await self._reading.wait()
         except TimeoutError:
             # what comes before the reader begins is not told: the client learns when that is

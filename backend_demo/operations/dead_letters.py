@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -107,15 +108,19 @@ async def newest(
     upto, span = dict(ends), min(count, SPAN_MAX)
     while True:
         starts = {partition: max(begins[partition], upto[partition] - span) for partition in ends}
-        async for found in log.read(starts, upto):
-            for partition, records in found.items():
-                for record in records:
-                    written = time_of(record)
-                    complete_from[partition] = min(written, complete_from.get(partition, written))
-                    letter = refused(record)
-                    if wanted(letter):
-                        kept.append((written, record.offset, record.partition, letter))
-        kept.sort(key=lambda entry: entry[:3], reverse=True)
+        part: list[tuple[float, int, int, Refused]] = []
+        async with contextlib.aclosing(log.read(starts, upto)) as pieces:
+            async for found in pieces:
+                if upto != ends and time.monotonic() > deadline:  # half a part would leave out its newest
+                    return [letter for *_, letter in kept[:count]], True
+                for partition, records in found.items():
+                    for record in records:
+                        written = time_of(record)
+                        complete_from[partition] = min(written, complete_from.get(partition, written))
+                        letter = refused(record)
+                        if wanted(letter):
+                            part.append((written, record.offset, record.partition, letter))
+        kept = sorted(kept + part, key=lambda entry: entry[:3], reverse=True)
         older = [partition for partition in ends if starts[partition] > begins[partition]]
         unseen_before = max((complete_from.get(partition, float("inf")) for partition in older), default=None)
         enough = len(kept) >= count and (unseen_before is None or kept[count - 1][0] > unseen_before)

@@ -117,7 +117,11 @@ class Database:
                 raise
             if state == "57014":
                 raise QueryTooLong from problem
-            raise DatabaseUnavailable(reason, state) from problem
+            failed = DatabaseUnavailable(reason, state)
+            if failed.lost:
+                # most likely so were the others, of which none has been told yet: a second try must not get one
+                await self._pool.expire_connections()
+            raise failed from problem
         finally:
             self._turns.release()
 

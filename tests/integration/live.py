@@ -60,6 +60,9 @@ class Client(abc.ABC):
             (one.data["timestamp"], one.data["value"]) for one in self.of("reading") if one.data["sensor"] == sensor
         ]
 
+    def averages(self, sensor: int) -> list[dict[str, Any]]:
+        return [one.data for one in self.of("average") if one.data["sensor"] == sensor]
+
     def wait(self, count: int, *names: str) -> list[Told]:
         """These events, once there are so many."""
         deadline = time.monotonic() + 60

@@ -137,11 +137,11 @@ def test_a_refused_value_ends_in_the_dead_letters(bdemo: Any, value: str, stage:
 def test_a_stage_that_stands_still_is_named(stack: Stack, bdemo: Any) -> None:
     stack.stop("processing")
     try:
-        done = bdemo("trace", str(new_sensor()), "--timeout", "3s", code=17)
+        done = bdemo("trace", str(new_sensor()), "--timeout", "6s", code=17)
     finally:
         stack.start("processing")
     assert done.stderr.splitlines() == [
-        "error: the reading has not come to processed-data within 3 s; it stands at src-data",
+        "error: the reading has not come to processed-data within 6 s; it stands at src-data",
         "hint: that is the work of processing: bdemo status, bdemo logs processing",
     ]
     assert "src-data" in done.stdout
