@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import tempfile
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend_demo.cli import loop
 from backend_demo.cli.output import say
 from backend_demo.cli.progress import Progress
 from backend_demo.errors import ServiceFailed, UsageError
@@ -159,7 +159,7 @@ class _Bench:
         self._say(f"mqtt, {self._plan.duration_s:g} s", number)
         plan = self._plan
         with self._steady() as pipeline:
-            run = asyncio.run(mqtt(pipeline, plan.duration_s, plan.load.sensors, plan.batch, say))
+            run = loop.run(mqtt(pipeline, plan.duration_s, plan.load.sensors, plan.batch, say))
         self._report.mqtts.append(run)
         say(f"  {run.readings_per_s:,.0f} readings/s")
 
@@ -168,7 +168,7 @@ class _Bench:
         for rate in self._plan.rates:
             self._say(f"latency at {rate:g}/s, {self._plan.duration_s:g} s", number)
             with self._steady() as pipeline:
-                run = asyncio.run(latency(pipeline, rate, self._plan.duration_s, self._first_sensor(), say))
+                run = loop.run(latency(pipeline, rate, self._plan.duration_s, self._first_sensor(), say))
             self._report.latencies.setdefault(rate, []).append(run)
             say(f"  p50 {run.average.p50_ms:.1f} ms, p99 {run.average.p99_ms:.1f} ms to the average")
 
@@ -180,7 +180,7 @@ class _Bench:
 
     def _drain_ours(self, load: Load) -> Drain:
         with self._steady() as pipeline:
-            return asyncio.run(drain(pipeline, load, self._first_sensor(), say))
+            return loop.run(drain(pipeline, load, self._first_sensor(), say))
 
     def _drain_stock(self, number: int) -> None:
         readings = self._plan.load.readings
@@ -188,12 +188,12 @@ class _Bench:
         self._say(f"drain of {load.readings:,} readings on stock Faust", number)
         prefix = f"stock{number}"
         ours, _ = self._pids()
-        pipeline = asyncio.run(stock.prepare(self._pipeline(*self._pids()), prefix))
+        pipeline = loop.run(stock.prepare(self._pipeline(*self._pids()), prefix))
         for service in ours:
             self._stack.stop(service)
         try:
             with stock.running(pipeline, prefix, self._settings.state_dir.parent / prefix) as stages:
-                run = asyncio.run(drain(replace(pipeline, stages=stages), load, FIRST_SENSOR, say))
+                run = loop.run(drain(replace(pipeline, stages=stages), load, FIRST_SENSOR, say))
         finally:
             for service in ours:
                 self._stack.start(service)

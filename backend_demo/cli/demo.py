@@ -98,9 +98,7 @@ def _asks_to_keep(here: str) -> bool:
 
 def _show_everything(settings: Settings, plan: Plan, here: str) -> None:
     """Simulates, queries, verifies, explains. Raises VerificationFailed and what the parts raise."""
-    import asyncio
-
-    from backend_demo.cli import query_show, verify
+    from backend_demo.cli import loop, query_show, verify
     from backend_demo.domain.verdict import Expected
     from backend_demo.operations import verify as operation
     from backend_demo.operations.query import Gateway, Range
@@ -116,7 +114,7 @@ def _show_everything(settings: Settings, plan: Plan, here: str) -> None:
             query_show.show(gateway.latest(range(1, plan.sensors + 1)))
             query_show.show(gateway.first(Range("average", (1,), began), 5))
         _heading("4", "The proof: the sensors' ledger against the tables")
-        verdict = asyncio.run(operation.verify(settings, Expected(ledgers.read(ledger)), wait_s=30))
+        verdict = loop.run(operation.verify(settings, Expected(ledgers.read(ledger)), wait_s=30))
     verify.show(verdict)
     if not verdict.passed or summary.failed or summary.unsent:
         raise VerificationFailed("not everything arrived as it should", hint="see: bdemo status, bdemo logs")

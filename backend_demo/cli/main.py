@@ -77,12 +77,9 @@ app.command("env")(env.env)
 app.command("migrate")(migrate.migrate)
 
 
-class _Terminated(SystemExit):
-    """SIGTERM: unwinds the command, so that it cleans up; a SystemExit, as asyncio lets no other out of a task."""
-
-
-def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    """Unwinds the command, so that it cleans up."""
+    sys.exit(128 + number)
 
 
 def main() -> NoReturn:
@@ -110,8 +107,6 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         print(file=sys.stderr)
         code = 130
-    except _Terminated:
-        code = 143
     except (BrokenPipeError, SystemExit) as problem:
         # typer makes an exit of its own from a closed pipe
         if not any(isinstance(cause, BrokenPipeError) for cause in (problem, problem.__context__)):

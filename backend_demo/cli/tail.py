@@ -88,8 +88,7 @@ def topic(
       $ bdemo tail topic --from-beginning --exit -o json | jq .value
       $ bdemo tail topic orders --bootstrap kafka.example:9092 -o value
     """
-    import asyncio
-
+    from backend_demo.cli import loop
     from backend_demo.cli.tail_format import PrettyRecords, record_json
     from backend_demo.domain.topics import PIPELINE
     from backend_demo.operations import tail
@@ -116,7 +115,7 @@ def topic(
                     if sys.stderr.isatty():
                         _notify("following; Ctrl-C ends")
 
-    asyncio.run(show())
+    loop.run(show())
 
 
 @app.command("mqtt")

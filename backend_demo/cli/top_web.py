@@ -15,6 +15,7 @@ from aiohttp import web
 from textual_serve.app_service import AppService
 from textual_serve.server import Server, to_int
 
+from backend_demo.cli import loop
 from backend_demo.cli.output import say
 from backend_demo.errors import PortInUse
 
@@ -30,7 +31,7 @@ def serve(state_dir: Path, port: int, interval_s: float) -> None:
     words = ["top", "--state-dir", str(state_dir), "--interval", str(interval_s)]
     # exec: the session's process is not the child of a shell
     command = "exec " + shlex.join([sys.executable, "-m", "backend_demo", *words])
-    asyncio.run(_serve(Page(command, port)))
+    loop.run(_serve(Page(command, port)))
 
 
 async def _serve(page: Page) -> None:

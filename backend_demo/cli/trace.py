@@ -53,9 +53,7 @@ def trace(
       $ bdemo trace 1 --value nan
       $ bdemo trace 1 --timeout 1m -o json | jq .total_ms
     """
-    import asyncio
-
-    from backend_demo.cli import trace_show
+    from backend_demo.cli import loop, trace_show
     from backend_demo.cli.times import duration_s
     from backend_demo.operations import trace as operation
     from backend_demo.stack.state import StateDirectory
@@ -69,7 +67,7 @@ def trace(
     with trace_show.picture(shown=output is options.Output.table) as report:
         if following:
             trace_show.note(f"waiting for sensor {sensor} to publish")
-        found = asyncio.run(
+        found = loop.run(
             operation.trace(
                 settings,
                 sensor,

@@ -55,8 +55,7 @@ def verify(
       $ bdemo verify --ledger run.jsonl -v
       $ bdemo verify --ledger run.jsonl --wait 2m -o json
     """
-    import asyncio
-
+    from backend_demo.cli import loop
     from backend_demo.domain.verdict import Expected
     from backend_demo.operations import verify as operation
     from backend_demo.simulator import ledger as ledgers
@@ -66,7 +65,7 @@ def verify(
     if expected is not None and not expected.sensors:
         raise UsageError(f"the ledger {ledger} holds no readings", hint="write one with: bdemo simulate --ledger FILE")
     settings = options.attached(state_dir)
-    verdict = asyncio.run(operation.verify(settings, expected, wait_s=wait_s, notify=output.say))
+    verdict = loop.run(operation.verify(settings, expected, wait_s=wait_s, notify=output.say))
     if output_format is options.Output.json:
         output.show_json(_as_json(verdict))
     elif verbose:

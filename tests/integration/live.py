@@ -52,6 +52,10 @@ class Client(abc.ABC):
         """The events of these names."""
         return [one for one in list(self.events) if one.event in names]
 
+    def told(self) -> set[tuple[str, int]]:
+        """What was told of which sensors, but for notices."""
+        return {(one.event, one.data["sensor"]) for one in self.of("reading", "average", "dead-letter")}
+
     def notices(self) -> list[str]:
         return [one.data["code"] for one in self.of("notice")]
 

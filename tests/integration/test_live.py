@@ -31,7 +31,6 @@ from tests.integration.gateway import GatewayProcess, serving, until
 from tests.integration.live import Client, ServerSent, WebSocket, metric, stalled
 from tests.integration.sensors import Publisher, eventually, new_sensor
 
-EVENTS = ("reading", "average", "dead-letter")
 FORMS = pytest.mark.parametrize("form", [ServerSent, WebSocket])
 #: More than the gateway keeps of the newest events, 4 MiB, and than what waits for a client on all its way.
 FLOOD, FLOOD_STEP, FLOOD_BYTES = 6000, 600, 1900
@@ -126,11 +125,8 @@ def test_only_what_was_asked_for(settings: Settings, sensor: int, form: type[Cli
         some.wait(10, "average")
         (letter,) = others.wait(1, "dead-letter")
         others.wait(5, "reading")
-    assert {(one.event, one.data["sensor"]) for one in some.of(*EVENTS)} == {("average", sensor), ("average", third)}
-    assert {(one.event, one.data["sensor"]) for one in others.of(*EVENTS)} == {
-        ("reading", other),
-        ("dead-letter", other),
-    }
+    assert some.told() == {("average", sensor), ("average", third)}
+    assert others.told() == {("reading", other), ("dead-letter", other)}
     assert (letter.data["stage"], letter.data["reason"]) == ("collection", "json")
     assert base64.b64decode(letter.data["payload"]) == b"\xff"
 
@@ -257,7 +253,8 @@ def test_kafka_goes_and_comes_back(settings: Settings, stack: Stack, sensor: int
         for one in (client, too):
             one.wait(20, "reading")
             assert one.readings(sensor) == before + after
-            assert one.notices() == ["kafka_away", "kafka_back"]
+            # it may go and come several times until it serves
+            assert one.notices() == ["kafka_away", "kafka_back"] * max(1, len(one.notices()) // 2)
     assert httpx.get(f"{settings.gateway_url}/v1/dead-letters", timeout=30).status_code == 200
 
 

@@ -216,7 +216,8 @@ def test_it_follows_through_a_restart_of_kafka(
     produce(settings, b"after")
     eventually(lambda: "after" in found.lines(), "a record that came after Kafka was away")
     assert found.lines()[-2:] == ["before", "after"]
-    assert found.err.read_text() == "waiting for Kafka\nKafka is back\n"
+    told = found.err.read_text()  # it may go and come several times until it serves
+    assert told == "waiting for Kafka\nKafka is back\n" * told.count("back")
 
 
 @pytest.mark.parametrize("what", ["topic", "mqtt"])
