@@ -6,6 +6,7 @@ from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend_demo.gateway import problems
+from backend_demo.gateway.protocol import NOW
 
 #: Far above what answers in time; streams that last are counted too.
 REQUESTS_MAX = 1000
@@ -88,4 +89,6 @@ class Heads:
                 answered = True
                 await send({"type": "http.response.body", "body": b""})
 
-        await self._app({**scope, "method": "GET"}, receiving, sending)
+        # what writes at once would pass by here
+        extensions = {name: more for name, more in scope.get("extensions", {}).items() if name != NOW}
+        await self._app({**scope, "method": "GET", "extensions": extensions}, receiving, sending)

@@ -358,6 +358,15 @@ def test_a_changed_id_is_refused(settings: Settings, sensor: int) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "last_event_id")
 
 
+def test_head_ends_with_the_head(settings: Settings, sensor: int) -> None:
+    with Publisher(settings) as publisher, httpx.Client(base_url=settings.gateway_url, timeout=30) as client:
+        for _ in range(10):
+            publisher.reading(sensor, time.time(), 20.0)
+            head = client.head("/v1/stream")
+            assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+            assert client.get("/healthz").json() == {"status": "alive"}
+
+
 def test_no_page_of_another_origin_opens_a_websocket(settings: Settings) -> None:
     url = f"{settings.gateway_url.replace('http', 'ws', 1)}/v1/ws"
     with pytest.raises(InvalidStatus) as refused:
