@@ -6,7 +6,6 @@ from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend_demo.gateway import problems
-from backend_demo.gateway.protocol import NOW
 
 #: Far above what answers in time; streams that last are counted too.
 REQUESTS_MAX = 1000
@@ -89,6 +88,4 @@ class Heads:
                 answered = True
                 await send({"type": "http.response.body", "body": b""})
 
-        # what writes at once would pass by here
-        extensions = {name: more for name, more in scope.get("extensions", {}).items() if name != NOW}
-        await self._app({**scope, "method": "GET", "extensions": extensions}, receiving, sending)
+        await self._app({**scope, "method": "GET"}, receiving, sending)

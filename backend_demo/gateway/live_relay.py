@@ -36,8 +36,7 @@ async def relay(
     `leave` returns when the client has left.
     """
     abort: Callable[[], None] = scope["extensions"][ABORT]["abort"]
-    if NOW in scope["extensions"]:
-        client.send_now = scope["extensions"][NOW]["write"]
+    client.send_now = scope["extensions"][NOW]["write"]
     # as in streaming.py: a cancellation that comes again at each await would cancel the clean-up too
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -91,7 +91,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _write_now(self, data: bytes) -> bool:
-        if self.flow.write_paused or self.transport.is_closing():
+        answer = self.cycle  # the newest request's, which has not begun while it waits for another's end
+        under_way = answer is not None and answer.response_started and not answer.response_complete
+        if not under_way or self.flow.write_paused or self.transport.is_closing():
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # a chunk: the answer has no length
         return True

@@ -21,7 +21,22 @@ HOST = b"Host: localhost\r\n"
 
 
 async def _application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/now":
+        await _written_now(scope, send)
+        return
     await PlainTextResponse(f"{scope['method']} {len(scope['query_string'])}")(scope, receive, send)
+
+
+async def _written_now(scope: Scope, send: Send) -> None:
+    """Writes at once before the answer, in it and after it."""
+    write = scope["extensions"][protocol.NOW]["write"]
+    taken = [write(b"before")]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["method"] == "GET":
+        taken.append(write(b"in it: "))
+        await send({"type": "http.response.body", "body": repr(taken).encode(), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+    assert not write(b"after")
 
 
 @pytest.fixture
@@ -68,6 +83,13 @@ def refused(answer: bytes) -> int:
 
 def get(path: bytes = b"/", headers: bytes = b"") -> bytes:
     return b"GET " + path + b" HTTP/1.1\r\n" + HOST + headers + b"Connection: close\r\n\r\n"
+
+
+def test_what_is_written_at_once_stays_within_its_answer(port: int) -> None:
+    body = exchange(port, get(b"/now")).partition(b"\r\n\r\n")[2]
+    assert body == b"7\r\nin it: \r\nd\r\n[False, True]\r\n0\r\n\r\n"
+    head = exchange(port, get(b"/now").replace(b"GET", b"HEAD"))
+    assert head.partition(b"\r\n\r\n")[2] == b""
 
 
 @pytest.mark.parametrize("length", [protocol.URL_MAX + 1, 200_000, 10_000_000])
