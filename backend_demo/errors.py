@@ -1,9 +1,15 @@
-"""Every error that `bdemo` tells its user: a code for programs, an exit code for shells, a hint for people."""
+"""Every error that `bdemo` reports: a code for programs, an exit code for shells, a hint for people."""
 
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+from backend_demo.text import without_passwords
+
+#: What the system says when there is no room to write.
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BdemoError(Exception):
@@ -13,8 +19,8 @@ class BdemoError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(without_passwords(message))
+        self.message = without_passwords(message)
         self.hint = hint
 
 
@@ -57,6 +63,17 @@ class PortInUse(ResourceInUse):
         self, port: int, service: str, owner: str, *, hint: str = "stop it, or run: bdemo up --any-port"
     ) -> None:
         super().__init__(f"port {port} of {service} is taken by {owner}", hint=hint)
+        self.port = port
+
+
+class DiskFull(ResourceInUse):
+    """The disk, or the user's quota of it, is full."""
+
+    code = "disk_full"
+
+    def __init__(self, problem: OSError, path: object = None) -> None:
+        what = "the output" if path is None else path
+        super().__init__(f"cannot write {what}: {problem.strerror}", hint="free some disk space")
 
 
 class NoStack(BdemoError):
@@ -89,10 +106,13 @@ class TimedOut(BdemoError):
     code, exit_code = "timed_out", 17
 
 
-class ServiceEnded(BdemoError):
-    """A service ended while it was waited for."""
-
-    code, exit_code = "service_ended", 18
+def cannot_write(path: object, problem: OSError) -> BdemoError:
+    """The error of a file that the user named and that cannot be written."""
+    if problem.errno in FULL_DISK:
+        return DiskFull(problem, path)
+    return UsageError(
+        f"cannot write {path}: {problem.strerror}", hint="name a file in a directory that you may write to"
+    )
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The set-up of logging: one line an event on stderr, which the stack keeps and rotates."""
+"""The set-up of logging: one line per event on stderr, which the stack stores and rotates."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any, Literal
 from backend_demo import log_event
 from backend_demo.errors import BdemoError
 from backend_demo.log_event import LEVELS, Event
+from backend_demo.text import without_passwords
 
-# structlog looks for rich, for coloured tracebacks that we do not use: 50 ms of every service's start, and 3 MB
+# structlog imports rich for coloured tracebacks, which we do not use: it costs each service 50 ms at start and 3 MB
 _blocked = "rich" not in sys.modules
 if _blocked:
     sys.modules["rich"] = None  # type: ignore[assignment]
@@ -25,17 +26,18 @@ if _blocked:
 
 Form = Literal["json", "short"]
 
-#: Silent in normal operation, thousands of lines a minute in an outage: one line in this many seconds each.
+#: Libraries that are silent in normal operation and log thousands of lines a minute in an outage. Each place in their
+#: code may log one line per RATE_LIMIT_S (seconds).
 RATE_LIMITED = ("aiokafka", "faust", "mode", "asyncio", "paho", "opentelemetry")
 RATE_LIMIT_S = 10.0
 
 QUIET = {
-    "mode.timers": logging.ERROR,  # warns when a commit takes longer than the time between two: nothing is wrong
-    "alembic.runtime.plugins": logging.WARNING,  # lists them
-    "httpx": logging.WARNING,  # tells every request
+    "mode.timers": logging.ERROR,  # warns when a commit takes longer than the commit interval, which is harmless
+    "alembic.runtime.plugins": logging.WARNING,  # logs a list of its plugins
+    "httpx": logging.WARNING,  # logs every request
 }
 
-#: Docker breaks lines that are longer than 16 KiB.
+#: Longest traceback, characters. Docker breaks lines that are longer than 16 KiB.
 TRACEBACK_CHARACTERS = 10_000
 
 _ANSI = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -44,7 +46,7 @@ _ANSI = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "c
 def set_up(level: str, *, form: Form | Literal["auto"] = "auto", service: str = "") -> Form:
     """Sends events, other libraries' records, warnings and uncaught exceptions to stderr, at `level` and above.
 
-    `auto`: short lines on a terminal, JSON elsewhere; what was chosen comes back. `service`: a field of every event.
+    `auto`: short lines on a terminal, JSON elsewhere. Returns the form chosen. `service`: a field of every event.
     """
     chosen: Form = ("short" if sys.stderr.isatty() else "json") if form == "auto" else form
     threshold = getattr(logging, level.upper())
@@ -66,7 +68,7 @@ def set_up(level: str, *, form: Form | Literal["auto"] = "auto", service: str = 
     root.handlers[:] = [handler]
     root.setLevel(threshold)
     for name in RATE_LIMITED:
-        # their debug calls cost 16 % of the CPU at 1,000 readings/s, and an outage logs 25,000 lines a worker
+        # their debug calls cost 16 % of the CPU at 1,000 readings/s, and an outage logs 25,000 lines per worker
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
     for name, least in QUIET.items():
         logging.getLogger(name).setLevel(max(threshold, least))
@@ -76,7 +78,7 @@ def set_up(level: str, *, form: Form | Literal["auto"] = "auto", service: str = 
 
 
 def failed(problem: Exception) -> int:
-    """Logs what ended this process, a bug with its traceback; the exit code that it means."""
+    """Logs the error that ended this process (with its traceback if it is a bug); returns the exit code."""
     log = structlog.get_logger(__name__)
     if isinstance(problem, BdemoError):
         log.error("failed", code=problem.code, error=problem.message, hint=problem.hint)
@@ -86,7 +88,7 @@ def failed(problem: Exception) -> int:
 
 
 class Renderer:
-    """The last of structlog's processors: makes the line of an event."""
+    """The last of structlog's processors: it turns an event into a line."""
 
     def __init__(self, service: str, line_of: Callable[[Event], str]) -> None:
         self._fixed = {"service": service} if service else {}
@@ -107,7 +109,7 @@ class Renderer:
         event.update({name: value for name, value in found.items() if name not in event})
         if exception:
             event["exception"] = _clipped(str(exception))
-        return self._line_of(event)
+        return without_passwords(self._line_of(event))
 
 
 def _rendering(form: Form) -> Callable[[Event], str]:
@@ -140,7 +142,7 @@ def _clipped(text: str) -> str:
 
 
 def _catch_uncaught() -> None:
-    """What would be written as a traceback of many lines becomes an event; a crash of the interpreter cannot."""
+    """Turns uncaught exceptions, also those of threads, into events. A crash of the interpreter stays plain text."""
     log = structlog.get_logger(__name__)
 
     def uncaught(kind: type[BaseException], problem: BaseException, trace: Any) -> None:
@@ -162,14 +164,14 @@ def _catch_uncaught() -> None:
 
 
 class RateLimit(logging.Filter):
-    """Lets one record a library logger and line of code through in `RATE_LIMIT_S`, and its warnings only."""
+    """Passes a library's warnings and errors only, and at most one per line of code in `RATE_LIMIT_S`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # Faust logs what becomes of a service under the name of its class's module, which may be one of ours
+        # Faust logs a service's life cycle under the name of its class's module, which may be one of ours
         in_our_name = record.name.startswith(__package__) and not hasattr(record, "_logger")
         if not (in_our_name or record.name.startswith(RATE_LIMITED)):
             return True

@@ -1,4 +1,4 @@
-"""One event of a log: a line of JSON in files, a short line for people; and what other programs' lines tell."""
+"""One log event: a line of JSON in files, a short line for people; and the level of other programs' lines."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from backend_demo.text import escaped
+
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
-#: What an event may have beside keys of its own: no key is called like one of these (`text` is a whole line's).
+#: Reserved names: no event has a key of its own with one of these (`text` is the name of a whole raw line).
 FIELDS = ("time", "level", "event", "service", "logger", "pid", "exception", "text")
 
 Event = Mapping[str, Any]
-"""As read from a line: `time` (RFC 3339, UTC), `level` and `event` at least."""
+"""An event as read from a line; it has at least `time` (RFC 3339, UTC), `level` and `event`."""
 
 Part = tuple[str, str]
-"""Some text and its style, as rich names it."""
+"""A piece of text and its style, by rich's name for it."""
 
 _STYLES = {"debug": "dim", "info": "green", "warning": "yellow", "error": "bold red", "critical": "bold red"}
 
-#: How our own events and each server say how serious a line is, behind the time at its beginning.
+#: Notations of a level, ours and each server's, after the time at the beginning of a line.
 _LEVEL = re.compile(r'"level":"(\w+)"|\b(?:level|lvl)=(\w+)|\[(\w+) *\]|\b([A-Z]{3,9})\b|^(error:|Traceback|Fatal)')
 _LEVEL_WITHIN = 120
 _WORDS = {
@@ -35,20 +37,20 @@ _WORDS = {
 
 
 def time_text(timestamp: float) -> str:
-    """Epoch seconds as events have them: `2026-11-24T12:00:00.250Z`."""
+    """Formats epoch seconds as in events: `2026-11-24T12:00:00.250Z`."""
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def to_json(event: Event) -> str:
-    """The event as one line. What JSON has no form for is written as text."""
+    """Formats the event as one line of JSON. Values that JSON cannot hold are written as text."""
     try:
         return _dumps(event, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):  # deep inside of it: an odd key, no number, a circle
+    except (TypeError, ValueError, RecursionError):  # deep inside: a key of an odd type, NaN, a reference to itself
         return _dumps({name: value if isinstance(value, str | int) else str(value) for name, value in event.items()})
 
 
 def from_json(line: str) -> Event | None:
-    """The event of a line; None when the line is not one of ours, or cut off."""
+    """Parses a line; None when it is not one of our events or was cut off."""
     if not line.startswith("{"):
         return None
     try:
@@ -61,7 +63,7 @@ def from_json(line: str) -> Event | None:
 
 
 def level_of(line: str) -> str | None:
-    """One of LEVELS; None when the line does not say (the second line of a traceback)."""
+    """Returns the level of a line, one of LEVELS; None when it has none, as the second line of a traceback."""
     if line[:1].isspace():
         return None
     for match in _LEVEL.finditer(line, 0, _LEVEL_WITHIN):
@@ -71,26 +73,26 @@ def level_of(line: str) -> str | None:
 
 
 def summary(event: Event) -> str:
-    """The event and its own keys: `ready partitions=8`."""
+    """Formats the event and its own keys: `ready partitions=8`."""
     return "".join(text for text, _ in _summary(event))
 
 
 def readable(line: str, *, today: str = "") -> list[list[Part]]:
-    """A line of a log as people read it: one or, with a traceback, more lines; of another program, as it is.
+    """Formats a log line for people: one line, or several with a traceback. Another program's line is only escaped.
 
-    `today`: a date that need not be said.
+    `today`: the date to leave out.
     """
     event = from_json(line)
-    return [[(line, "")]] if event is None else short(event, today=today)
+    return [[(_escaped(line), "")]] if event is None else short(event, today=today)
 
 
 def short(event: Event, *, today: str = "") -> list[list[Part]]:
-    """Time, level, event and keys; then the rest of an event or a traceback, each line of it."""
+    """Formats time, level, event and keys; then the rest of the event and the traceback, line by line."""
     date, _, clock = event["time"].partition("T")
     level, rest = event["level"], [*event["event"].splitlines()[1:], *str(event.get("exception", "")).splitlines()]
     time = clock if date == today else f"{date} {clock}"
-    head = [(f"{time} ", "dim"), (f"{level:7} ", _STYLES.get(level, "")), *_summary(event)]
-    return [head, *([(f"    {_printable(text)}", "dim")] for text in rest)]
+    head = [(_escaped(f"{time} "), "dim"), (_escaped(f"{level:7} "), _STYLES.get(level, "")), *_summary(event)]
+    return [head, *([(f"    {_escaped(text)}", "dim")] for text in rest)]
 
 
 def _summary(event: Event) -> Sequence[Part]:
@@ -98,7 +100,10 @@ def _summary(event: Event) -> Sequence[Part]:
     keys = {name: value for name, value in event.items() if name not in FIELDS}
     if not str(event.get("logger", "backend_demo")).startswith("backend_demo"):
         keys["logger"] = event["logger"]
-    return [(_printable(first), ""), *((_printable(f" {name}={_value(keys[name])}"), "cyan") for name in keys)]
+    return [
+        (_escaped(first), ""),
+        *((_escaped(f" {name}={_value(keys[name])}"), "cyan") for name in keys),
+    ]
 
 
 def _value(value: object) -> str:
@@ -110,9 +115,9 @@ def _value(value: object) -> str:
 def _dumps(value: object, *, allow_nan: bool = True) -> str:
     dumps = partial(json.dumps, value, separators=(",", ":"), default=str, allow_nan=allow_nan)
     text = dumps(ensure_ascii=False)
-    return text if text.isprintable() else dumps()  # not with line separators of Unicode's, or half a character
+    return text if text.isprintable() else dumps()  # escapes Unicode's line separators and lone surrogates
 
 
-def _printable(text: str) -> str:
-    """Without control characters, which would move the cursor or colour what follows."""
-    return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)
+def _escaped(text: str) -> str:
+    """Escapes control characters, which could move the cursor or change colours."""
+    return escaped(text, keep="\t")

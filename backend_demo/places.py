@@ -1,4 +1,4 @@
-"""Where files are: the state directory, the cache, the nearest bdemo.toml. Light, as `bdemo status` asks it first."""
+"""Paths: the state directory, the cache, the nearest bdemo.toml. Quick to import, since `bdemo status` needs it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,32 @@ CONFIG_FILE = "bdemo.toml"
 
 
 def default_state_dir() -> Path:
-    """The state directory of a user who names none."""
+    """Returns the state directory that is used when none is named."""
     return Path(platformdirs.user_state_dir("bdemo"))
 
 
 def cache_dir() -> Path:
-    """What all stacks of a user share and can be fetched again: the jars of Kafka."""
+    """Returns the folder of files that all stacks of a user share and that can be fetched again: Kafka's jars."""
     return Path(platformdirs.user_cache_dir("bdemo"))
 
 
+def compose_files() -> Path:
+    """The folder with compose.yaml: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "compose"
+    return inside if inside.is_dir() else package.parent / "compose"
+
+
 def find_upward(name: str) -> Path | None:
-    """The nearest file of that name in the working directory or above it."""
+    """Returns the nearest file of that name, in the working directory or above it; None when there is none."""
     here = Path.cwd()
     return next((folder / name for folder in (here, *here.parents) if (folder / name).exists()), None)
 
 
 def quick_state_dir() -> Path | None:
-    """The state directory, where neither a bdemo.toml nor more than BDEMO_STATE_DIR has a say; None: ask Settings.
+    """Returns the state directory if BDEMO_STATE_DIR or the default decides it; None when a bdemo.toml might.
 
-    Building the settings takes 0.3 s, half of what `bdemo status` may take.
+    Building the settings takes 0.3 s, half of the time that `bdemo status` may take.
     """
     named = os.environ.get("BDEMO_STATE_DIR")
     if named == "" or find_upward(CONFIG_FILE):

@@ -1,44 +1,48 @@
-"""Every setting, once: default, bounds, meaning.
+"""Every setting, once: default, bounds and meaning.
 
-Flag > BDEMO_ environment > /run/secrets > bdemo.toml > .env > default.
+Sources, strongest first: flag, BDEMO_ environment variable, /run/secrets, bdemo.toml, .env, default.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from backend_demo import settings_kafka
+from backend_demo import settings_values as values
+from backend_demo.domain.mapping import MappingInvalid
 from backend_demo.errors import ConfigurationInvalid, suggest
-from backend_demo.places import CONFIG_FILE, default_state_dir, find_upward
-
-ENV_PREFIX = "BDEMO_"
-
-#: Where a container finds its secrets, one a file: `bdemo_postgres_dsn`, `bdemo_mqtt_password`.
-SECRETS_DIR = Path("/run/secrets")
-SECRETS = ("postgres_dsn", "postgres_reader_dsn", "mqtt_password", "gateway_tokens", "gateway_token")
-
-#: What a header and a WebSocket's subprotocol can hold as it is; 32 characters of hexadecimal digits are 128 bits.
-_TOKEN = re.compile(r"[A-Za-z0-9._~+-]{32,256}", re.ASCII)
-
-#: An origin as a browser writes it: no path, no slash at the end.
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", re.ASCII)
+from backend_demo.places import default_state_dir
+from backend_demo.settings_kafka import KafkaSettings
+from backend_demo.settings_mapping import MappingSetting
+from backend_demo.settings_mqtt import MqttSettings
+from backend_demo.settings_network import NetworkSettings
+from backend_demo.settings_poll import PollSetting
+from backend_demo.settings_sources import (
+    ENV_PREFIX,
+    LISTS_OF_TABLES,
+    ConfigFileSource,
+    OriginalEnvSource,
+    SecretFilesSource,
+    source_of,
+)
 
 
 def _port(default: int, description: str) -> Any:
     return Field(default, ge=1, le=65535, description=description)
 
 
-class Settings(BaseSettings):
-    """What every part is told. Built at the entry points and passed down; nothing else reads the environment."""
+class Settings(KafkaSettings, MqttSettings, NetworkSettings):
+    """All settings. Built at the entry points and passed down; nothing else reads the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     # -- the stack
     state_dir: Path = Field(
@@ -50,17 +54,16 @@ class Settings(BaseSettings):
     )
     profiles: tuple[Literal["cluster", "mosquitto", "simulator", "tools"], ...] = Field(
         (),
-        description="Additions to the compose stack: three Kafka brokers; mosquitto as MQTT broker; sensors that "
-        "publish; pgAdmin and a Kafka UI.",
+        description="Additions to the compose stack: three Kafka brokers; mosquitto as the MQTT broker; simulated "
+        "sensors; pgAdmin and a Kafka UI.",
     )
     port_offset: int = Field(0, ge=0, le=50000, description="Added to every port of the stack.")
-    up_timeout_s: float = Field(120, gt=0, description="Seconds in which a started stack must be ready.")
-    kafka_heap_mb: int = Field(512, ge=128, description="Heap of the embedded Kafka, MiB.")
+    up_timeout_s: float = Field(120, gt=0, description="Seconds within which a started stack must be ready.")
+    kafka_heap_mb: int = Field(512, ge=128, description="Maximum heap of Kafka's JVM, MiB.")
 
     # -- where the servers are (set by the stack, or by hand for services that run alone)
-    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port].")
     topic_replication: int = Field(
-        1, ge=1, le=9, description="Copies of each Kafka topic that `bdemo migrate` makes, each on a broker of its own."
+        1, ge=1, le=9, description="Replicas of each Kafka topic that `bdemo migrate` creates, each on its own broker."
     )
     kafka_port: int = _port(9092, "Port of the stack's Kafka.")
     kafka_controller_port: int = _port(9093, "Port of the stack's Kafka controller.")
@@ -70,25 +73,20 @@ class Settings(BaseSettings):
     postgres_reader_dsn: str = Field(
         "",
         repr=False,
-        description="PostgreSQL connection URL of a role that only reads, for `bdemo query sql`; empty: the stack's.",
+        description="PostgreSQL connection URL of a read-only role, for `bdemo query sql`; empty: the stack's.",
     )
     postgres_port: int = _port(5432, "Port of the stack's PostgreSQL.")
-    mqtt_host: str = Field("127.0.0.1", description="Host of the MQTT broker.")
-    mqtt_port: int = _port(1883, "Port of the MQTT broker.")
-    mqtt_username: str = Field("", description="MQTT user name; empty: connect without one.")
-    mqtt_password: str = Field("", repr=False, description="MQTT password.")
-    nats_port: int = _port(4222, "Client port of NATS, the stack's MQTT broker.")
 
     # -- gateway and metrics
     gateway_host: str = Field("127.0.0.1", description="Address on which the gateway listens.")
     gateway_port: int = _port(8007, "Port of the REST gateway.")
-    gateway_url: str = Field("http://127.0.0.1:8007", description="Where clients reach the gateway.")
-    gateway_token: str = Field("", repr=False, description="The token that clients show to the gateway; empty: none.")
-    gateway_tokens: Annotated[tuple[str, ...], NoDecode] = Field(
+    gateway_url: str = Field("http://127.0.0.1:8007", description="URL at which clients reach the gateway.")
+    gateway_token: str = Field("", repr=False, description="Token that clients send to the gateway; empty: none.")
+    gateway_tokens: values.Tokens = Field(
         (),
         repr=False,
-        description="Tokens that the gateway takes, of 32 letters and digits or more, with spaces or lines between "
-        "them or as a JSON list; none: it asks for no token, and listens on a loopback address only.",
+        description="Tokens that the gateway accepts, at least 32 letters and digits each, separated by spaces or line "
+        "breaks or as a JSON list; none: no token is needed, and the gateway listens on a loopback address only.",
     )
     gateway_tls_cert: Path | None = Field(None, description="The gateway's certificate with its chain, PEM.")
     gateway_tls_key: Path | None = Field(None, description="The private key of the gateway's certificate, PEM.")
@@ -97,24 +95,31 @@ class Settings(BaseSettings):
     )
     gateway_published_on_loopback: bool = Field(
         False,
-        description="The gateway's address is in a container whose port is published on a loopback address only, so "
-        "it is as good as one. Whoever publishes it elsewhere gives it to everybody.",
+        description="True in a container whose port is published on a loopback address only: the gateway then counts "
+        "as local. Publishing the port elsewhere would open the gateway to everyone.",
     )
     gateway_allowed_hosts: tuple[str, ...] = Field(
-        (), description="Names by which the gateway is called, besides localhost and the address on which it listens."
-    )
-    gateway_cors_origins: tuple[str, ...] = Field(
         (),
-        description="Origins such as `https://example.org:8443` whose pages may read from the gateway; none: only the "
-        "gateway's own.",
+        description="Host names that requests may use, besides localhost and the address on which the gateway listens.",
+    )
+    gateway_cors_origins: values.Origins = Field(
+        (),
+        description="Origins, such as `https://example.org:8443`, whose pages may read from the gateway; none: only "
+        "the gateway's own origin.",
+    )
+    ingest_max_bytes: int = Field(
+        16_777_216,
+        ge=1024,
+        le=1_073_741_824,
+        description="Largest body of `POST /v1/readings`, decompressed, bytes.",
     )
     metrics_targets: Path | None = Field(
         None,
-        description="File that tells the gateway where every copy's metrics are, in Prometheus's form and kept by the "
-        "stack; none: those of a single copy each, on `stats_host`.",
+        description="File with the metrics addresses of all copies, in Prometheus's file_sd format; the stack keeps it "
+        "current. None: one copy of each service, on `stats_host`.",
     )
     stream_clients: int = Field(
-        500, ge=1, le=900, description="Live streams at a time, as server-sent events or by WebSocket."
+        500, ge=1, le=900, description="Maximum number of open live streams, server-sent events and WebSocket together."
     )
     stats_host: str = Field("127.0.0.1", description="Address on which every service serves /metrics.")
     bridge_stats_port: int = _port(7001, "Port of the bridge's metrics.")
@@ -123,57 +128,77 @@ class Settings(BaseSettings):
     aggregation_stats_port: int = _port(7004, "Port of the aggregation's metrics.")
     loader_stats_port: int = _port(7005, "Port of the loader's metrics.")
     gateway_stats_port: int = _port(7006, "Port of the gateway's metrics.")
+    poll_stats_port: int = _port(7008, "Port of the metrics of `poll`.")
     prometheus_port: int = _port(9090, "Port of the stack's Prometheus.")
 
     # -- the pipeline
-    mqtt_filters: tuple[str, ...] = Field(
-        ("sensors/#", "/#"), min_length=1, description="MQTT topic filters that the bridge subscribes to."
+    mapping: tuple[MappingSetting, ...] = Field(
+        (),
+        description="How devices with topics and payloads of their own become readings: tables `[[mapping]]` in "
+        "`bdemo.toml` with the fields of [Connect devices](../how-to/connect-devices.md#mappings).",
     )
-    max_payload_bytes: int = Field(16_384, ge=64, le=65_536, description="Largest MQTT payload taken, bytes.")
-    bridge_in_flight: int = Field(1000, ge=1, le=60_000, description="MQTT messages held until Kafka acknowledges.")
+    poll: tuple[PollSetting, ...] = Field(
+        (),
+        repr=False,
+        description="What is asked for readings by HTTP: tables `[[poll]]` in `bdemo.toml` with the fields of "
+        "[Poll devices](../how-to/poll.md). None: the service `poll` does not run.",
+    )
     value_min: float = Field(-100.0, allow_inf_nan=False, description="Lowest plausible value, degrees Celsius.")
     value_max: float = Field(200.0, allow_inf_nan=False, description="Highest plausible value, degrees Celsius.")
     future_tolerance_s: float = Field(
-        60.0, ge=0, le=86_400, description="How far a reading's time may lie ahead of now, seconds."
+        60.0, ge=0, le=86_400, description="How far in the future a reading's time may be, seconds."
     )
-    aggregation_window: int = Field(10, ge=1, le=1000, description="Readings in an average.")
+    time_min: values.Moment = Field(
+        946_684_800.0,
+        ge=0,
+        le=253_402_300_799,  # the end of the year 9999
+        allow_inf_nan=False,
+        description="Earliest time that a reading may have: epoch seconds, or a date or time such as `2000-01-01` or "
+        "`2000-01-01T00:00:00Z`.",
+    )
+    aggregation_window: int = Field(10, ge=1, le=1000, description="Number of readings in an average.")
     aggregation_lateness: int = Field(
         16,
         ge=0,
         le=10_000,
-        description="Readings beyond the window that a late one may come behind and still be averaged from state.",
+        description="Readings kept beyond the window, so that a late reading can still be averaged from state.",
     )
     aggregation_sensors: int = Field(
         100_000,
         ge=80,
-        description="Sensors whose last readings an aggregation keeps in memory, about 1 kB each; those idle for "
-        "longest are forgotten, and averaged by the database when they come back.",
+        description="Number of sensors whose last readings an aggregation keeps in memory, about 1 kB each; the "
+        "sensors idle for longest are evicted, and the database computes their averages when they return.",
     )
     sensor_silent_s: float = Field(
-        60, gt=0, description="Seconds without a reading after which a sensor counts as silent, for an hour."
+        60,
+        gt=0,
+        description="Seconds without a reading after which a sensor counts as silent; after an hour it is forgotten.",
     )
     consumer_group_prefix: str = Field(
-        "", pattern=r"^[A-Za-z0-9._-]*$", description="Put before every Kafka consumer group id."
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="Prefix of every Kafka consumer group id."
     )
     instance: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]*$",
-        description="Name of this copy of a service, unique and stable: a static member of its consumer group.",
+        description="Unique and stable name of this copy of a service: a static member of its consumer group.",
     )
     watchdog_s: float = Field(
-        30, gt=0, description="Seconds without progress, with work to do and Kafka up, after which a service ends."
+        30,
+        gt=0,
+        description="Seconds without progress, with work to do and Kafka up, after which a service exits.",
     )
 
     # -- logs, traces and tests
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["auto", "json", "short"] = Field(
-        "auto", description="JSON, a line an event; or short lines; `auto`: short on a terminal, JSON elsewhere."
+        "auto",
+        description="`json`: one line of JSON per event; `short`: short lines; `auto`: short on a terminal, else JSON.",
     )
     tracing_endpoint: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+.*)?$",
-        description="Where spans go: an OpenTelemetry collector that speaks OTLP over HTTP, such as "
-        "`http://127.0.0.1:4318`; empty: tracing is off.",
+        description="URL of an OpenTelemetry collector that accepts OTLP over HTTP, such as `http://127.0.0.1:4318`; "
+        "empty: no spans are recorded.",
     )
     failpoint: str = Field("", description="Tests only: name of the point at which a service kills itself.")
 
@@ -181,16 +206,7 @@ class Settings(BaseSettings):
     @classmethod
     def _state_dir(cls, value: Any) -> Any:
         if value == "":
-            raise ValueError("it is empty, which would be the working directory")
-        return value
-
-    @field_validator("kafka_bootstrap")
-    @classmethod
-    def _bootstrap(cls, value: str) -> str:
-        for server in value.split(","):
-            host, _, port = server.strip().rpartition(":")
-            if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
-                raise ValueError(f"{server.strip()!r} is not host:port")
+            raise ValueError("an empty path would mean the working directory")
         return value
 
     @field_validator("postgres_dsn", "postgres_reader_dsn")
@@ -198,29 +214,6 @@ class Settings(BaseSettings):
     def _dsn(cls, value: str, info: ValidationInfo) -> str:
         if (value or info.field_name == "postgres_dsn") and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("a PostgreSQL URL begins with postgresql://")
-        return value
-
-    @field_validator("gateway_tokens", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return json.loads(value) if value.lstrip().startswith("[") else value.split()
-
-    @field_validator("gateway_tokens")
-    @classmethod
-    def _tokens(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for number, token in enumerate(value, 1):
-            if not _TOKEN.fullmatch(token):  # and it is not told which
-                raise ValueError(f"token {number} is not 32 to 256 letters, digits or . _ ~ + - without anything else")
-        return value
-
-    @field_validator("gateway_cors_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin[:60]!r} is no origin such as https://example.org:8443")
         return value
 
     @classmethod
@@ -236,107 +229,53 @@ class Settings(BaseSettings):
         return init_settings, env_settings, *files
 
     def stats_port(self, service: str) -> int:
-        """The metrics port of a service of ours, by its name."""
+        """Returns the metrics port of one of our services."""
         return int(getattr(self, f"{service}_stats_port"))
 
 
-#: The original's `.env` names that have a meaning here.
-ORIGINAL_NAMES = {
-    "KAFKA_HOST_PORT": "kafka_port",
-    "PG_HOST_PORT": "postgres_port",
-    "MQTT_PROXY_HOST_PORT": "mqtt_port",
-    "MQTT_BROKER_HOST_PORT": "mqtt_port",
-    "GATEWAY_HOST_PORT": "gateway_port",
-    "PROMETHEUS_HOST_PORT": "prometheus_port",
-    "COLLECTION_STATS_HOST_PORT": "collection_stats_port",
-    "PROCESSING_STATS_HOST_PORT": "processing_stats_port",
-    "AGGREGATION_STATS_HOST_PORT": "aggregation_stats_port",
-    "LOAD_STATS_HOST_PORT": "loader_stats_port",
-    "GATEWAY_STATS_HOST_PORT": "gateway_stats_port",
-}
-
-
-class _MappingSource(PydanticBaseSettingsSource):
-    """A source that is a whole mapping, not one field at a time."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False
-
-
-class SecretFilesSource(_MappingSource):
-    """The secrets that a container is given as files; pydantic-settings' own source reads and warns of all others."""
-
-    def __call__(self) -> dict[str, Any]:
-        values = {}
-        for field in SECRETS:
-            path = SECRETS_DIR / f"{ENV_PREFIX.lower()}{field}"
-            try:
-                if os.path.isfile(path):
-                    values[field] = path.read_text().strip()
-            except (OSError, UnicodeDecodeError) as problem:
-                raise ConfigurationInvalid(f"cannot read {path}: {problem}", hint="mend that file") from problem
-        return values
-
-
-class ConfigFileSource(_MappingSource):
-    """The nearest `bdemo.toml`, in the working directory or above it."""
-
-    def __call__(self) -> dict[str, Any]:
-        path = find_upward(CONFIG_FILE)
-        return read_config_file(path) if path else {}
-
-
-class OriginalEnvSource(_MappingSource):
-    """The original's names, from the environment or from `.env` in the working directory."""
-
-    def __call__(self) -> dict[str, Any]:
-        values = {**read_env_file(Path(".env")), **os.environ}
-        return {field: values[name] for name, field in ORIGINAL_NAMES.items() if values.get(name)}
-
-
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Settings of one `bdemo.toml`. Raises ConfigurationInvalid: unreadable, no TOML, unknown key, open secrets."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        values = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigurationInvalid(f"cannot read {path}: {problem}", hint="make it a readable UTF-8 file") from problem
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigurationInvalid(f"{path} is not TOML: {problem}", hint="mend that line") from problem
-    for key in values:
-        if key not in Settings.model_fields:
-            raise ConfigurationInvalid(f"{path}: unknown setting {key!r}", hint=suggest(key, Settings.model_fields))
-    if values.keys() & set(SECRETS) and path.stat().st_mode & 0o022:
-        raise ConfigurationInvalid(f"{path} holds secrets and others may write it", hint=f"run: chmod 600 {path}")
-    return values
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """NAME=value lines of an env file; nothing when there is none."""
-    if not path.is_file():
-        return {}
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
-    pairs = (line.removeprefix("export ").partition("=") for line in lines if line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("'\"") for name, _, value in pairs}
-
-
 def load(**flags: Any) -> Settings:
-    """The settings, `flags` (those that are not None) above all other sources. Raises ConfigurationInvalid."""
+    """Builds the settings. `flags` that are not None win over all other sources. Raises ConfigurationInvalid."""
     for name in os.environ:
         if name.startswith(ENV_PREFIX) and name[len(ENV_PREFIX) :].lower() not in Settings.model_fields:
             known = [ENV_PREFIX + field.upper() for field in Settings.model_fields]
             raise ConfigurationInvalid(f"unknown setting {name} in the environment", hint=suggest(name, known))
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+        settings_kafka.check(settings, lambda field: source_of(field, flags))
+        return settings
     except ValidationError as problem:
         first = problem.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "settings"
+        field = str(first["loc"][0]) if first["loc"] else "settings"
         raise ConfigurationInvalid(
-            f"setting {field}: {first['msg'].lower().removeprefix('value error, ')}",
-            hint=f"set it with {ENV_PREFIX}{field.partition('.')[0].upper()} or in {CONFIG_FILE}",
+            _where(first, field, flags) + _told(first["msg"]),
+            hint="fix it there, or remove it to use the default",
         ) from problem
     except Exception as problem:
-        # pydantic-settings wraps what a source cannot parse (a list that is no JSON) in its own SettingsError
+        # pydantic-settings raises its own SettingsError for what a source cannot parse, such as a list that is not JSON
         if isinstance(problem, ConfigurationInvalid):
             raise
-        raise ConfigurationInvalid(str(problem), hint="see docs/settings.md for each setting's form") from problem
+        named = re.search(r'field "(\w+)"', str(problem))
+        where = source_of(named[1], flags) if named else "settings"
+        raise ConfigurationInvalid(f"{where}: not a JSON list", hint='write it like ["first", "second"]') from problem
+
+
+def accepted_filters(settings: Settings) -> tuple[str, ...]:
+    """The MQTT topic filters whose messages are readings: `mqtt_filters`, and those of the mappings."""
+    return tuple(dict.fromkeys((*settings.mqtt_filters, *(each.compiled().topic.filter for each in settings.mapping))))
+
+
+def _where(problem: ErrorDetails, field: str, flags: Mapping[str, Any]) -> str:
+    """The source of a wrong value; in a list of tables, also which of them, and its line."""
+    place = problem["loc"][1:]
+    if not place or not isinstance(place[0], int) or field not in LISTS_OF_TABLES:
+        return f"{source_of(field, flags)}: "
+    wrong = problem.get("ctx", {}).get("error")
+    key = wrong.field if isinstance(wrong, MappingInvalid) else str(place[1]) if len(place) > 1 else ""
+    told = f"{key}: " if len(place) > 1 else ""
+    return f"{source_of(field, flags, table=place[0], key=key)}: {field} {place[0] + 1}: {told}"
+
+
+def _told(message: str) -> str:
+    """Pydantic's message as the end of ours: what a validator of ours says stays as it is."""
+    ours = message.removeprefix("Value error, ")
+    return ours if ours != message else message[:1].lower() + message[1:]

@@ -1,4 +1,4 @@
-"""A running stack for any project's tests."""
+"""A running stack for the tests of any project."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from backend_demo.settings import Settings
 from backend_demo.stack.base import ServiceStatus, Stack
 from backend_demo.stack.open import open_stack
-from backend_demo.stack.state import StateDirectory
+from backend_demo.stack.state.directory import StateDirectory
 
 
 @contextlib.contextmanager
 def running_stack(
     state_dir: Path | None = None, *, any_port: bool = True, without: Collection[str] = (), **settings: Any
 ) -> Iterator[tuple[Settings, Stack]]:
-    """A stack of its own, on free ports, that is brought up before and down after; its settings and the stack.
+    """Brings up a stack of its own on free ports, yields its settings and the stack, and stops it at the end.
 
-    It is wiped afterwards when no `state_dir` is given. `without`: services that are left out. `settings` are those of
-    `Settings`, by name; `stack="compose"` runs containers::
+    It is wiped at the end unless a `state_dir` is given. `without` names services to leave out. `settings` are fields
+    of `Settings`; `stack="compose"` runs containers::
 
         @pytest.fixture(scope="session")
         def stack():
@@ -38,4 +38,4 @@ def running_stack(
 
 
 def _ignore(status: ServiceStatus) -> None:
-    """Nobody watches it come up."""
+    """Shows no progress."""

@@ -1,4 +1,4 @@
-"""`bdemo demo`: the whole system in a minute, explained."""
+"""`bdemo demo` runs the whole system for a minute and explains it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend_demo.cli import options
-from backend_demo.cli.output import say
+from backend_demo.cli.render import print_parts, say
 from backend_demo.errors import PortInUse, VerificationFailed
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from backend_demo.settings import Settings
     from backend_demo.simulator.plan import Plan, Summary
-    from backend_demo.stack.base import Stack
+    from backend_demo.stack.base import Stack, StackChange
 
 SENSORS = 5
 
@@ -35,9 +35,9 @@ def demo(
         bool | None, typer.Option("--keep/--down", help="Leave the stack running, or stop it.", show_default="ask")
     ] = None,
 ) -> None:
-    """Start everything, stream five sensors through it, check it.
+    """Start the stack, send readings of five sensors through it, and check them.
 
-    Shows each hop, asks the gateway, and proves by a ledger that all arrived once.
+    Shows each hop, queries the gateway, and proves with a ledger that every reading arrived exactly once.
 
     \b
     Examples:
@@ -48,88 +48,90 @@ def demo(
     from backend_demo.cli.times import duration_s
     from backend_demo.simulator.plan import Plan
 
-    plan = Plan(sensors=SENSORS, rate=rate, duration_s=duration_s(duration), model="random-walk")
+    plan = Plan(sensors=SENSORS, rate=rate, duration_s=duration_s(duration, "--duration"), model="random-walk")
     base = options.settings(state_dir=state_dir)
-    _heading("1", "The stack: Kafka, PostgreSQL, an MQTT broker, six services of ours")
+    _heading("1", "The stack: Kafka, PostgreSQL, an MQTT broker and our six services")
     try:
-        stack, started = _up(base, any_port)
+        stack, change = _up(base, any_port)
     except PortInUse as problem:
-        say(f"{problem.message}: the demo takes free ports instead\n")
-        stack, started = _up(base, any_port=True)
+        say(f"{problem.message}: using free ports instead\n")
+        stack, change = _up(base, any_port=True)
     here = options.same_stack(state_dir)
     try:
         _show_everything(options.attached(base.state_dir), plan, here)
     except BaseException:
-        if started and keep is not True:
+        if change.changed and keep is not True:
             say("stopping the stack")
             stack.down()
         raise
     if keep is None:
-        keep = not started or _asks_to_keep(here)
+        keep = not change.changed or _wants_to_keep(here)
     if keep:
         say(
-            f"The stack runs on. Try: [bold]bdemo status{here}[/], [bold]bdemo tail topic{here}[/], "
-            f"and at last [bold]bdemo down{here}[/]"
+            f"The stack keeps running. Try: [bold]bdemo status{here}[/], [bold]bdemo tail topic{here}[/]; "
+            f"stop it with [bold]bdemo down{here}[/]"
         )
     else:
         stack.down()
-        say(f"The stack is down; its data stays. [bold]bdemo up{here}[/] starts it again in seconds.")
+        say(f"The stack is down, its data is kept. [bold]bdemo up{here}[/] starts it again in seconds.")
 
 
-def _up(settings: Settings, any_port: bool) -> tuple[Stack, bool]:
-    """The stack, and whether it had to be started. Raises what `Stack.up` raises."""
-    from backend_demo.cli.progress import Progress
+def _up(settings: Settings, any_port: bool) -> tuple[Stack, StackChange]:
+    """Brings the stack up; returns it and what had to be started. Raises what `Stack.up` raises."""
+    from backend_demo.cli.progress import StartProgress
     from backend_demo.stack.open import open_stack
 
     stack = open_stack(settings, any_port=any_port)
-    with Progress() as progress:
-        stack.up([], progress.report)
-    return stack, progress.changed
+    with StartProgress() as progress:
+        return stack, stack.up([], progress.report)
 
 
-def _asks_to_keep(here: str) -> bool:
-    """The person's answer; without a terminal: no."""
+def _wants_to_keep(here: str) -> bool:
+    """Asks the user; without a terminal the answer is no."""
     try:
         return sys.stdin.isatty() and typer.confirm("Keep the stack running?", default=True, err=True)
     except typer.Abort:
-        say(f"\nThe stack runs on; [bold]bdemo down{here}[/] stops it.")
+        say(f"\nThe stack keeps running; stop it with [bold]bdemo down{here}[/]")
         raise
 
 
 def _show_everything(settings: Settings, plan: Plan, here: str) -> None:
-    """Simulates, queries, verifies, explains. Raises VerificationFailed and what the parts raise."""
-    from backend_demo.cli import loop, query_show, verify
+    """Simulates, queries, verifies and explains. Raises VerificationFailed and what the steps raise."""
+    from backend_demo.cli import loop, verify
+    from backend_demo.cli.query import picture
     from backend_demo.domain.verdict import Expected
     from backend_demo.operations import verify as operation
     from backend_demo.operations.query import Gateway, Range
     from backend_demo.simulator import ledger as ledgers
 
-    _heading("2", f"{plan.sensors} sensors publish over MQTT; each hop counts what it has passed on")
+    _heading("2", f"{plan.sensors} sensors publish over MQTT; each hop counts the readings it has passed on")
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder) / "ledger.jsonl"
         began = time.time()
         summary = _simulate(settings, plan, ledger)
-        _heading("3", "What the REST gateway says: newest readings, averages of a sensor")
+        _heading("3", "The REST gateway: the newest readings, and averages of one sensor")
         with Gateway(settings.gateway_url, settings.gateway_token) as gateway:
-            query_show.show(gateway.latest(range(1, plan.sensors + 1)))
-            query_show.show(gateway.first(Range("average", (1,), began), 5))
-        _heading("4", "The proof: the sensors' ledger against the tables")
+            picture.show(gateway.latest(range(1, plan.sensors + 1)))
+            picture.show(gateway.first(Range("average", (1,), began), 5))
+        _heading("4", "The proof: the ledger of the sensors compared with the tables")
         verdict = loop.run(operation.verify(settings, Expected(ledgers.read(ledger)), wait_s=30))
-    verify.show(verdict)
+    print_parts(verify.view(verdict))
     if not verdict.passed or summary.failed or summary.unsent:
-        raise VerificationFailed("not everything arrived as it should", hint="see: bdemo status, bdemo logs")
+        raise VerificationFailed(
+            "the tables differ from what the sensors published", hint="see: bdemo status, bdemo logs"
+        )
     _heading("5", "What happened")
     say(
         f"{summary.acknowledged:,} readings went from MQTT through four Kafka topics and three Faust\n"
-        "services into PostgreSQL. Each is there exactly once, and each has its average\n"
-        f"of the sensor's last {settings.aggregation_window} readings. REST serves it: {settings.gateway_url}/docs\n"
+        "services into PostgreSQL. Each is stored exactly once, with the average of its\n"
+        f"sensor's last {settings.aggregation_window} readings. The REST API serves them: {settings.gateway_url}/docs\n"
     )
     say("Try next, with the stack running:")
     for command, purpose in (
         ("simulate --sensors 100 --rate 10", "more load"),
         ("tail topic processed-data", "readings as they pass"),
         ("query average --sensor 1 --since 5m --chart", "a chart right here"),
-        ("run processing", "with your breakpoints"),
+        ("run processing", "a service with your breakpoints"),
     ):
         say(f"  [bold]bdemo {command + here:{43 + len(here)}}[/]  [dim]{purpose}[/]")
     say()
@@ -140,23 +142,23 @@ def _heading(number: str, text: str) -> None:
 
 
 def _simulate(settings: Settings, plan: Plan, ledger: Path) -> Summary:
-    """Simulates while a table of the hops is shown; returns when the last hop has everything, or stands still."""
-    from rich.console import Console
+    """Simulates while a table shows the hops; returns when the last hop has everything, or after ten seconds."""
     from rich.live import Live
 
-    from backend_demo.operations import hops
-    from backend_demo.simulator.plan import Progress
+    from backend_demo.cli.console import Console
+    from backend_demo.operations.observe import hops
+    from backend_demo.simulator.plan import SimulationProgress
     from backend_demo.simulator.sensors import simulate
-    from backend_demo.stack.services import stats_ports
-    from backend_demo.stack.state import StateDirectory
+    from backend_demo.stack.services.table import stats_ports
+    from backend_demo.stack.state.directory import StateDirectory
 
     console = Console(stderr=True, highlight=False)
-    ports = stats_ports(settings.model_dump(), StateDirectory(settings.state_dir).wanted())
+    ports = stats_ports(settings.model_dump(), StateDirectory(settings.state_dir).record.copies())
     before = hops.read(settings, ports)
     sent = 0
     with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
 
-        def show(progress: Progress) -> None:
+        def show(progress: SimulationProgress) -> None:
             nonlocal sent
             sent = progress.sent
             live.update(_hop_table(sent, before, hops.read(settings, ports)), refresh=console.is_terminal)

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import shlex
-import sys
+from dataclasses import dataclass
+from typing import Literal
 
-from backend_demo.cli import options
+from backend_demo.cli import options, render
+
+SETTINGS = (
+    "kafka_bootstrap",
+    "postgres_dsn",
+    "mqtt_host",
+    "mqtt_port",
+    "mqtt_username",
+    "mqtt_password",
+    "gateway_url",
+)
 
 
-def env(state_dir: options.StateDir = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """The variables as JSON."""
+
+    schema: Literal["bdemo.env/1"] = "bdemo.env/1"
+    variables: dict[str, str]
+
+
+def env(state_dir: options.StateDir = None, output: options.OutputFormat = options.Output.table) -> None:
     """Print the stack's addresses as shell exports.
 
     For your own tools and code. The MQTT user may publish; the PostgreSQL user owns the tables.
@@ -19,22 +38,20 @@ def env(state_dir: options.StateDir = None) -> None:
       $ curl "$BDEMO_GATEWAY_URL/temperature_latest?sensor_num=1"
       $ psql "$BDEMO_POSTGRES_DSN" -c 'select count(*) from temperature'
       $ curl "$PROMETHEUS_URL/api/v1/query?query=up"
+      $ bdemo env -o json | jq -r .variables.BDEMO_KAFKA_BOOTSTRAP
     """
-    from backend_demo.stack.state import StateDirectory
+    from backend_demo.stack.services.prometheus import PROMETHEUS
+    from backend_demo.stack.state.directory import StateDirectory
 
     settings = options.attached(state_dir)
-    for name in (
-        "kafka_bootstrap",
-        "postgres_dsn",
-        "mqtt_host",
-        "mqtt_port",
-        "mqtt_username",
-        "mqtt_password",
-        "gateway_url",
-    ):
-        sys.stdout.write(f"export BDEMO_{name.upper()}={quoted(str(getattr(settings, name)))}\n")
-    if "prometheus" in StateDirectory(settings.state_dir).wanted():  # no setting of ours: nothing here reads it
-        sys.stdout.write(f"export PROMETHEUS_URL={quoted(f'http://127.0.0.1:{settings.prometheus_port}')}\n")
+    variables = {f"BDEMO_{name.upper()}": str(getattr(settings, name)) for name in SETTINGS}
+    if PROMETHEUS.name in StateDirectory(settings.state_dir).record.copies():  # not a setting: nothing here reads it
+        variables["PROMETHEUS_URL"] = f"http://127.0.0.1:{settings.prometheus_port}"
+    render.show(Document(variables=variables), output, _exports)
+
+
+def _exports(document: Document) -> render.View:
+    return [f"export {name}={quoted(value)}" for name, value in document.variables.items()]
 
 
 def quoted(value: str) -> str:

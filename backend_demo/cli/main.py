@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import signal
@@ -14,30 +13,32 @@ import typer
 
 from backend_demo import __version__
 from backend_demo.cli import (
-    bench,
     demo,
     down,
     env,
     logs,
     migrate,
+    mqtt,
     query,
+    render,
     run,
     scale,
     simulate,
     status,
     tail,
-    top,
-    trace,
     up,
     verify,
 )
-from backend_demo.errors import BdemoError, ResourceInUse
+from backend_demo.cli.bench.command import bench
+from backend_demo.cli.help import App
+from backend_demo.cli.top.command import top
+from backend_demo.cli.trace.command import trace
+from backend_demo.errors import FULL_DISK, BdemoError, DiskFull, UsageError
 
-app = typer.Typer(
+app = App(
     name="bdemo",
     help="A real-time IoT backend on this machine: sensors, MQTT, Kafka, Faust, PostgreSQL, REST.",
     no_args_is_help=True,
-    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -59,22 +60,25 @@ def root(
     """Options before the command."""
 
 
-app.command("demo")(demo.demo)
-app.command("up")(up.up)
-app.command("down")(down.down)
-app.command("status")(status.status)
-app.command("top")(top.top)
-app.command("scale")(scale.scale)
-app.command("logs")(logs.logs)
-app.command("simulate")(simulate.simulate)
-app.add_typer(tail.app, name="tail")
-app.add_typer(query.app, name="query")
-app.command("trace")(trace.trace)
-app.command("verify")(verify.verify)
-app.command("bench")(bench.bench)
-app.command("run")(run.run)
-app.command("env")(env.env)
-app.command("migrate")(migrate.migrate)
+STACK, DATA, CHECK, DEVELOP = "Run the stack", "Send and see readings", "Check and measure", "Develop"
+
+app.command("demo", rich_help_panel=STACK)(demo.demo)
+app.command("up", rich_help_panel=STACK)(up.up)
+app.command("down", rich_help_panel=STACK)(down.down)
+app.command("status", rich_help_panel=STACK)(status.status)
+app.command("top", rich_help_panel=STACK)(top)
+app.command("scale", rich_help_panel=STACK)(scale.scale)
+app.command("logs", rich_help_panel=STACK)(logs.logs)
+app.add_typer(mqtt.app, name="mqtt", rich_help_panel=STACK)
+app.command("simulate", rich_help_panel=DATA)(simulate.simulate)
+app.add_typer(tail.app, name="tail", rich_help_panel=DATA)
+app.add_typer(query.app, name="query", rich_help_panel=DATA)
+app.command("trace", rich_help_panel=DATA)(trace)
+app.command("verify", rich_help_panel=CHECK)(verify.verify)
+app.command("bench", rich_help_panel=CHECK)(bench)
+app.command("run", rich_help_panel=DEVELOP)(run.run)
+app.command("env", rich_help_panel=DEVELOP)(env.env)
+app.command("migrate", rich_help_panel=DEVELOP)(migrate.migrate)
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
@@ -84,26 +88,20 @@ def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> NoReturn:
     """Runs one command and ends the process with its exit code."""
-    debug = "--debug" in sys.argv[1:]
+    arguments = sys.argv[1:]
+    debug, as_json = "--debug" in arguments, render.wants_json(arguments)
     signal.signal(signal.SIGTERM, _on_sigterm)
+    sys.excepthook = render.print_traceback
     if sys.stdout is None:  # closed by the caller: `bdemo env >&-`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for °
-    code = 1
     try:
         # outside standalone mode a typer.Exit comes back as its code
-        result = app(standalone_mode=False)
-        code = result if isinstance(result, int) else 0
+        result = app(prog_name="bdemo", standalone_mode=False)
         sys.stdout.flush()
-    except BdemoError as problem:
-        if debug:
-            raise
-        _print_error(problem.message, problem.hint)
-        code = problem.exit_code
-    except typer.TyperException as problem:
-        code = _usage_error(problem)
+        code = result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         print(file=sys.stderr)
         code = 130
@@ -115,41 +113,50 @@ def main() -> NoReturn:
         _drop_stdout()
         code = 0
     except Exception as problem:
-        if debug:
+        if debug and not isinstance(problem, typer.TyperException):
             raise
-        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
-            _print_error(f"cannot write: {problem.strerror}", "free some disk space")
-            _drop_stdout()
-            sys.exit(ResourceInUse.exit_code)
-        _print_error(
-            f"{type(problem).__name__}: {problem}", "this is a bug in bdemo; run again with: bdemo --debug ..."
-        )
+        code = _report(problem, as_json)
     sys.exit(code)
+
+
+def _report(problem: Exception, as_json: bool) -> int:
+    """Prints why the command failed, and returns its exit code."""
+    if type(problem).__name__ == "NoArgsIsHelpError":  # typer keeps the class private; its message is the help
+        typer.echo(problem, err=True)
+        return UsageError.exit_code
+    error = _as_bdemo_error(problem)
+    try:
+        if as_json:
+            render.report(error, as_json=True)
+        sys.stdout.flush()
+    except OSError:  # nobody reads stdout any more, or the disk is full
+        _drop_stdout()
+        as_json = False
+    if not as_json:
+        render.report(error, as_json=False)
+    return error.exit_code
+
+
+def _as_bdemo_error(problem: Exception) -> BdemoError:
+    if isinstance(problem, BdemoError):
+        return problem
+    if isinstance(problem, typer.TyperException):
+        return _usage_error(problem)
+    if isinstance(problem, OSError) and problem.errno in FULL_DISK:
+        return DiskFull(problem)
+    return BdemoError(
+        f"{type(problem).__name__}: {problem}", hint="this is a bug in bdemo; run again with: bdemo --debug ..."
+    )
+
+
+def _usage_error(problem: typer.TyperException) -> UsageError:
+    """What typer says of a wrong command line, in our form."""
+    context = getattr(problem, "ctx", None)
+    command = context.command_path if context is not None else "bdemo"
+    message = problem.format_message().replace("Value error, ", "")  # in front of a choice that does not exist
+    return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see {command} --help")
 
 
 def _drop_stdout() -> None:
     """Without it, Python tries once more while it ends, and complains."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _usage_error(problem: typer.TyperException) -> int:
-    """A wrong command line, told as `error:` and `hint:`; no command at all, by the help."""
-    context = getattr(problem, "ctx", None)
-    message = getattr(problem, "format_message", lambda: str(problem))()
-    if type(problem).__name__ == "NoArgsIsHelpError":  # typer keeps the class private; its message is the help
-        print(message, file=sys.stderr)
-        return 2
-    command = context.command_path if context is not None else "bdemo"
-    message = message.replace("Value error, ", "")  # typer's, in front of a choice that does not exist
-    _print_error(message[:1].lower() + message[1:].rstrip("."), f"see {command} --help")
-    return int(getattr(problem, "exit_code", 2))
-
-
-def _print_error(message: str, hint: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), message))
-    if hint:
-        console.print(Text.assemble(("hint: ", "cyan"), hint))

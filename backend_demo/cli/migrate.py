@@ -1,26 +1,36 @@
-"""`bdemo migrate`: makes the missing topics and brings the tables to this version."""
+"""`bdemo migrate`: creates the missing topics and brings the tables to this version."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import typer
 
-from backend_demo.cli import options
-from backend_demo.cli.output import say
+from backend_demo.cli import options, render
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """What was done, as JSON; null is what was left out."""
+
+    schema: Literal["bdemo.migrate/1"] = "bdemo.migrate/1"
+    created_topics: list[str] | None
+    migrated_tables: bool
 
 
 def migrate(
     state_dir: options.StateDir = None,
     standalone: Annotated[
-        bool, typer.Option("--standalone", help="Use the addresses of the settings, not a running stack's.")
+        bool, typer.Option("--standalone", help="Use the addresses in the settings instead of a running stack's.")
     ] = False,
-    topics: Annotated[bool, typer.Option("--topics/--no-topics", help="Make the missing Kafka topics.")] = True,
+    topics: Annotated[bool, typer.Option("--topics/--no-topics", help="Create the missing Kafka topics.")] = True,
     tables: Annotated[bool, typer.Option("--tables/--no-tables", help="Migrate the PostgreSQL tables.")] = True,
+    output: options.OutputFormat = options.Output.table,
 ) -> None:
-    """Make missing topics, migrate the tables; drops nothing.
+    """Create missing topics and migrate the tables; drops nothing.
 
-    `bdemo up` does this by itself: it is for servers of your own.
+    `bdemo up` does this itself: this command is for servers of your own.
 
     \b
     Examples:
@@ -28,13 +38,17 @@ def migrate(
       $ BDEMO_TOPIC_REPLICATION=3 bdemo migrate --standalone --no-tables
     """
     settings = options.settings(state_dir=state_dir) if standalone else options.attached(state_dir)
+    created = None
     if topics:
-        from backend_demo.stack.servers.kafka import create_topics
+        from backend_demo.adapters.kafka import Brokers
+        from backend_demo.stack.services.kafka import create_topics
 
-        made = create_topics(settings.kafka_bootstrap, replication=settings.topic_replication)
-        say(f"topics made: {', '.join(made)}" if made else "all topics are there")
+        created = list(create_topics(Brokers.of(settings), replication=settings.topic_replication))
+        render.say(f"created topics: {', '.join(created)}" if created else "no topic is missing")
     if tables:
         from backend_demo.storage.migrate import upgrade
 
         upgrade(settings.postgres_dsn)
-        say("the tables are of this version")
+        render.say("the tables are up to date")
+    # people have seen each step when it was done
+    render.show(Document(created_topics=created, migrated_tables=tables), output, lambda _: ())

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend_demo.errors import UsageError
+from backend_demo.text import host_and_port, mqtt_address
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
-    from backend_demo.stack.state import MqttUser
+    from backend_demo.stack.state.secrets import MqttUser
 
 
 def _folder(text: str) -> Path:
-    """A directory that is named: the empty name would mean the working directory."""
+    """Refuses the empty path, which would mean the working directory."""
     if not text:
-        raise typer.BadParameter("the name of a directory is empty")
+        raise typer.BadParameter("the path is empty")
     return Path(text)
 
 
@@ -36,23 +37,32 @@ StateDir = Annotated[
     ),
 ]
 
-Url = Annotated[
-    str | None,
-    typer.Option("--url", metavar="URL", help="Another gateway than the stack's.", show_default=False),
-]
-Token = Annotated[
-    str | None,
+
+def sensor(text: str) -> int:
+    """The number of the sensor that a number or a name means. Raises typer.BadParameter."""
+    from backend_demo.domain.names import name_problem, number_of
+
+    problem = name_problem(text)
+    if problem is not None:
+        raise typer.BadParameter(f"invalid sensor {text[:60]!r}: {problem}")
+    return number_of(text)
+
+
+Sensors = Annotated[
+    list[int] | None,
     typer.Option(
-        "--token",
-        metavar="TOKEN",
-        help="What that gateway wants to see.  [env: BDEMO_GATEWAY_TOKEN]",
+        "--sensor",
+        "-s",
+        metavar="SENSOR",
+        parser=sensor,
+        help="Only this sensor, a number or a name; may be repeated.",
         show_default=False,
     ),
 ]
 
 
 class Output(StrEnum):
-    """How data is printed."""
+    """Forms of a result."""
 
     table = "table"
     json = "json"
@@ -82,17 +92,36 @@ def state_directory(state_dir: Path | None) -> Path:
     return state_dir or places.quick_state_dir() or settings().state_dir
 
 
+def address(option: str, given: str) -> tuple[str, int]:
+    """Host and port of an option's value. Raises UsageError."""
+    try:
+        return host_and_port(given)
+    except ValueError as problem:
+        raise UsageError(f"{option}: {problem}", hint=f"write HOST:PORT: {option} 127.0.0.1:1883") from problem
+
+
+def own_broker(given: str) -> Settings:
+    """The settings with the broker that `--mqtt` names in place of the stack's. Raises UsageError."""
+    try:
+        host, port, tls = mqtt_address(given)
+    except ValueError as problem:
+        raise UsageError(
+            f"--mqtt: {problem}", hint="write HOST:PORT, or with TLS: --mqtt mqtts://broker.example:8883"
+        ) from problem
+    return settings(mqtt_host=host, mqtt_port=port, mqtt_tls=tls)
+
+
 def copies(words: Iterable[str]) -> dict[str, int]:
     """`processing=3` and the like, as service and number of copies. Raises UsageError."""
     found: dict[str, int] = {}
     for word in words:
         service, equals, count = word.partition("=")
         if not service or not equals:
-            raise UsageError(f"{word!r} names no number of copies", hint="write it as SERVICE=COPIES: processing=3")
+            raise UsageError(f"invalid number of copies {word!r}", hint="write SERVICE=COPIES: processing=3")
         if not re.fullmatch(r"-?[0-9]{1,9}", count, re.ASCII):
-            raise UsageError(f"{word}: {count!r} is no number of copies", hint=f"write it as {service}=3")
+            raise UsageError(f"{word}: invalid number of copies {count!r}", hint=f"write {service}=3")
         if service in found:
-            raise UsageError(f"{service} is scaled twice", hint="give each service one number of copies")
+            raise UsageError(f"{service} is given twice", hint="give each service one number of copies")
         found[service] = int(count)
     return found
 
@@ -106,7 +135,7 @@ def same_stack(state_dir: Path | None) -> str:
 
 def attached(state_dir: Path | None, *, mqtt: MqttUser = "sensor") -> Settings:
     """The settings of the stack that runs in the state directory. Raises NoStack."""
-    from backend_demo.stack.state import StateDirectory
+    from backend_demo.stack.state.directory import StateDirectory
 
     base = settings(state_dir=state_dir)
     return StateDirectory(base.state_dir).attached(base, mqtt=mqtt)

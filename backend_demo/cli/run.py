@@ -1,39 +1,43 @@
-"""`bdemo run`: one service in this very process."""
+"""`bdemo run`: runs one service in this process."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backend_demo.cli import options
-from backend_demo.cli.output import say
+from backend_demo.cli.render import say
 from backend_demo.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
+    from backend_demo.stages.runtime.process import ServiceProcess
 
-OURS = ("bridge", "collection", "processing", "aggregation", "loader", "gateway")
+OURS = ("mqtt", "bridge", "poll", "collection", "processing", "aggregation", "loader", "gateway")
 
 
 def run(
-    service: Annotated[str, typer.Argument(help=f"One of: {', '.join(OURS)}; or a copy: processing-2.")],
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(OURS)}, or a copy such as processing-2.")],
     state_dir: options.StateDir = None,
     standalone: Annotated[
         bool,
-        typer.Option("--standalone", help="No stack: addresses come from the settings (BDEMO_KAFKA_BOOTSTRAP, ...)."),
+        typer.Option(
+            "--standalone",
+            help="Use the addresses in the settings (BDEMO_KAFKA_BOOTSTRAP and others) instead of a running stack's.",
+        ),
     ] = False,
-    pdb: Annotated[bool, typer.Option("--pdb", help="Open the debugger where an exception is raised.")] = False,
+    pdb: Annotated[bool, typer.Option("--pdb", help="Open the debugger when an exception is raised.")] = False,
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the gateway.")] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:
     """Run one service here, in the foreground, to debug it.
 
-    Breakpoints work, Ctrl-C ends it cleanly. It takes the place of the (first) supervised copy, which comes back
-    afterwards.
+    Breakpoints work, and Ctrl-C ends it cleanly. It replaces the supervised copy, which is started again afterwards.
 
     \b
     Examples:
@@ -41,20 +45,27 @@ def run(
       $ bdemo run loader --pdb
       $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 bdemo run collection --standalone
     """
-    from backend_demo.stack.services import copy_name
+    from backend_demo import environment
+    from backend_demo.stack import privileges
+    from backend_demo.stack.services.copies import copy_name
+    from backend_demo.stack.services.table import SERVICES
 
     name, number = _service(service)
     if standalone and supervised:
-        raise UsageError("--standalone and --supervised exclude each other")
+        raise UsageError("--standalone cannot be combined with --supervised")
     if standalone and number > 1:
         raise UsageError(
-            "without a stack, a copy is like any other",
+            f"{service}: --standalone runs no numbered copies",
             hint=f"give it a port of its own: BDEMO_{name.upper()}_STATS_PORT=... bdemo run {name} --standalone",
         )
-    if port and name != "gateway":
-        raise UsageError(f"{name} listens on no --port", hint="leave it out: it is the gateway's")
-    flags = {"gateway_port": port, "state_dir": state_dir}
-    settings = options.settings(**flags)
+    port_setting = SERVICES[name].client_port
+    if port and not port_setting:
+        raise UsageError(f"--port: {name} has no such port", hint="only the gateway has one: leave out --port")
+    settings = options.settings(
+        state_dir=state_dir,
+        **({port_setting: port} if port_setting else {}),
+        **(_handed_on(state_dir) if supervised else {}),
+    )
     if not standalone:
         settings = _attached(settings, name, number, port)
     with contextlib.ExitStack() as cleanup:
@@ -62,31 +73,43 @@ def run(
             cleanup.enter_context(_in_place_of_the_supervised(settings, name, number))
         if not standalone:
             cleanup.enter_context(_slot(settings, copy_name(name, number)))
+        cleanup.enter_context(environment.of_a_terminal())
+        privileges.forbid_core_dumps()
         code = _run_here(settings, name, number, cleanup, debug=not supervised, pdb=pdb)
     raise typer.Exit(code)
 
 
 def _service(name: str) -> tuple[str, int]:
     """The service and the number of its copy. Raises UnknownName."""
-    from backend_demo.stack.services import copy_of
+    from backend_demo.stack.services.table import SERVICES, copy_of
 
     with contextlib.suppress(UnknownName):
         service, number = copy_of(name)
         if service.ours:
             return service.name, number
-    raise UnknownName("service of ours", name, OURS)
+    if name in SERVICES:
+        raise UsageError(f"{name} is a server", hint=f"run takes one of: {', '.join(OURS)}")
+    raise UnknownName("service", name, OURS)
+
+
+def _handed_on(state_dir: Path | None) -> dict[str, Any]:
+    """The settings that the newest `up` hands on."""
+    from backend_demo.stack.state.directory import StateDirectory
+
+    return StateDirectory(options.state_directory(state_dir)).handed_on.settings()
 
 
 def _attached(settings: Settings, service: str, number: int, port: int | None) -> Settings:
     """The settings of the running stack, as this copy of the service uses them. Raises PortInUse, UnknownName."""
-    from backend_demo.stack.services import chosen, copy_name, stats_port
-    from backend_demo.stack.state import StateDirectory
+    from backend_demo.stack.services.copies import copy_name
+    from backend_demo.stack.services.table import SERVICES, chosen, stats_port
+    from backend_demo.stack.state.directory import StateDirectory
 
     state = StateDirectory(settings.state_dir)
     attached = state.attached(
         settings,
-        mqtt="bridge" if service == "bridge" else "sensor",
-        postgres="bdemo_reader" if service == "gateway" else "bdemo",
+        mqtt=SERVICES[service].mqtt_user or "sensor",
+        postgres=SERVICES[service].postgres_user or "bdemo",
     )
     if port and port != attached.gateway_port:  # before the supervised copy is stopped
         from backend_demo.stack import ports
@@ -98,33 +121,33 @@ def _attached(settings: Settings, service: str, number: int, port: int | None) -
         changes = {"instance": attached.instance or static, **({"gateway_port": port} if port else {})}
     else:
         # not a static one: when it is scaled away, its partitions are read on at once
-        name = chosen(copy_name(service, number), state.wanted())[0]
+        name = chosen(copy_name(service, number), state.record.copies())[0]
         changes = {"instance": "", f"{service}_stats_port": stats_port(name, attached.model_dump())}
     return attached.model_copy(update=changes)
 
 
 def _slot(settings: Settings, service: str) -> contextlib.AbstractContextManager[None]:
     """One copy of a service at a time: two with one group instance id would evict each other for ever."""
-    from backend_demo.stack.state import StateDirectory
+    from backend_demo.stack.state.directory import StateDirectory
 
-    return StateDirectory(settings.state_dir).lock(service)
+    return StateDirectory(settings.state_dir).locks.hold(service)
 
 
 @contextlib.contextmanager
 def _in_place_of_the_supervised(settings: Settings, service: str, number: int) -> Iterator[None]:
     from backend_demo.stack.open import open_stack
-    from backend_demo.stack.services import copy_name
-    from backend_demo.stack.state import StateDirectory
+    from backend_demo.stack.services.copies import copy_name
+    from backend_demo.stack.state.directory import StateDirectory
 
     name = copy_name(service, number)
-    if service not in StateDirectory(settings.state_dir).wanted():
+    if service not in StateDirectory(settings.state_dir).record.copies():
         say(f"[bold]{name}[/] runs here, as the stack runs without it; Ctrl-C ends it")
         yield
         return
     stack, one = open_stack(settings), f"{service}-{number}"
-    stack.stop(one)
-    say(f"[bold]{name}[/] runs here, in place of its supervised copy; Ctrl-C ends it")
     try:
+        stack.stop(one)
+        say(f"[bold]{name}[/] runs here, in place of its supervised copy; Ctrl-C ends it")
         yield
     finally:
         say(f"starting the supervised [bold]{name}[/] again")
@@ -137,31 +160,34 @@ def _run_here(
     """Runs the service until it ends or is told to; the exit code. What it holds is put on `cleanup`."""
     import gc
 
-    gc.disable()  # nothing of what the imports make is garbage; process.run switches it on again
+    gc.disable()  # nothing of what the imports make is garbage; ServiceProcess.run switches it on again
 
     from backend_demo import log
-    from backend_demo.stack.services import copy_name
-    from backend_demo.stages import failpoints, process
+    from backend_demo.stack.services.copies import copy_name
+    from backend_demo.stages.runtime.process import ServiceProcess
 
     form = log.set_up(settings.log_level, form=settings.log_format, service=copy_name(service, number))
-    failpoints.arm(settings.failpoint)
-    process.debug_failures = pdb
+    process = ServiceProcess(
+        debug_failures=pdb, before_end=cleanup.close if debug else None, failpoint=settings.failpoint
+    )
     if debug:
-        process.before_end = cleanup.close
         sys.breakpointhook = _breakpoint
     try:
-        return _serve(settings, service, cleanup)
+        return _serve(settings, service, process, cleanup)
     except Exception as problem:
         if form == "short":
             raise
         return log.failed(problem)
 
 
-def _serve(settings: Settings, service: str, cleanup: contextlib.ExitStack) -> int:
+def _serve(settings: Settings, service: str, process: ServiceProcess, cleanup: contextlib.ExitStack) -> int:
+    import asyncio
     from importlib import import_module
 
     from backend_demo import metrics
-    from backend_demo.stages import process
+    from backend_demo.adapters import kafka_refusal
+    from backend_demo.adapters.kafka import Brokers
+    from backend_demo.stack.services.table import SERVICES
 
     try:
         # ended before the supervised copy comes back, which needs the port
@@ -175,9 +201,22 @@ def _serve(settings: Settings, service: str, cleanup: contextlib.ExitStack) -> i
             "another process",
             hint=f"stop it, or choose another with BDEMO_{service.upper()}_STATS_PORT",
         ) from problem
-    gateway = service == "gateway"
-    module = import_module("backend_demo.gateway.app" if gateway else f"backend_demo.stages.{service}")
-    return process.run(lambda stop: module.main(settings, stop), owner=not gateway)
+    entry = SERVICES[service]
+    module = import_module(entry.entry_point)
+
+    async def main(stop: asyncio.Event) -> None:
+        # a service waits for a Kafka that is away; for one that refuses it, it would wait for ever
+        watching = asyncio.create_task(kafka_refusal.until_taken(Brokers.of(settings)))
+        serving = asyncio.create_task(module.main(settings, process, stop))
+        await asyncio.wait({watching, serving}, return_when=asyncio.FIRST_COMPLETED)
+        watching.cancel()
+        if not serving.done() and not watching.cancelled() and watching.exception():
+            serving.cancel()
+            await asyncio.wait({serving})
+            watching.result()
+        await serving
+
+    return process.run(main, owner=entry.owns_input)
 
 
 def _breakpoint(*_: object, **__: object) -> None:

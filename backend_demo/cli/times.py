@@ -1,4 +1,4 @@
-"""Durations and points in time, as a person writes them on the command line."""
+"""Durations and times, as people write them on the command line. Errors name the option they belong to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backend_demo.errors import UsageError
 
 #: Longest duration, seconds (a century): beyond it, sleeps and calendars overflow.
 LONGEST_S = 36_525 * 86_400.0
-#: First second of the year 10000, after which RFC 3339 has no name for a time.
+#: First second of the year 10000, which RFC 3339 cannot express.
 _END_S = 253_402_300_800.0
 
 _UNITS_S = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -23,24 +23,22 @@ _RFC3339 = re.compile(
 )
 
 
-def duration_s(text: str) -> float:
-    """Seconds, more than 0, of `90`, `1.5h`, `5m`, `1h30m`, `250ms`. Raises UsageError."""
+def duration_s(text: str, option: str = "") -> float:
+    """Returns the seconds, more than 0, of `90`, `1.5h`, `5m`, `1h30m`, `250ms`. Raises UsageError."""
     given = text.strip()
     seconds = float(given) if _NUMBER.fullmatch(given) else _sum_of_units(given)
     if seconds is None:
-        raise UsageError(f"no duration: {_quoted(text)}", hint="write seconds or units: 90, 5m, 1h30m, 2d")
+        raise _invalid("duration", text, option, hint="write seconds, or units: 90, 5m, 1h30m, 2d")
     if not 0 < seconds <= LONGEST_S:
-        raise UsageError(
-            f"duration out of bounds: {_quoted(text)}", hint="it must be longer than 0 and at most a century"
-        )
+        raise _invalid("duration", text, option, hint="it must be longer than 0 and at most a century")
     return seconds
 
 
-def point_in_time(text: str, now: float) -> float:
-    """Epoch seconds of `now`, of `5m` or `1h30m` (that long before `now`), of an RFC 3339 time, of epoch seconds.
+def point_in_time(text: str, now: float, option: str = "") -> float:
+    """Returns the epoch seconds of `now`, of `5m` (that long before `now`), of an RFC 3339 time, of epoch seconds.
 
     A time without an offset is local; a date alone is its first moment; a bare number is always epoch seconds.
-    What would lie before 1970 is 0. Raises UsageError.
+    Times before 1970 become 0. Raises UsageError.
     """
     given = text.strip()
     if given == "now":
@@ -48,16 +46,14 @@ def point_in_time(text: str, now: float) -> float:
     if _NUMBER.fullmatch(given):
         moment = float(given)
     elif _RFC3339.fullmatch(given):
-        moment = _calendar(text)
+        moment = _calendar(text, option)
     elif _sum_of_units(given) is not None:
-        moment = max(0.0, now - duration_s(text))
+        moment = max(0.0, now - duration_s(text, option))
     else:
-        raise UsageError(
-            f"no point in time: {_quoted(text)}",
-            hint="write how long ago (5m, 1h30m), a time (2026-11-24T10:00:00Z) or epoch seconds",
-        )
+        hint = "write how long ago (5m, 1h30m), a time (2026-11-24T10:00:00Z) or epoch seconds"
+        raise _invalid("time", text, option, hint=hint)
     if not 0 <= moment < _END_S:
-        raise UsageError(f"time out of bounds: {_quoted(text)}", hint="it must lie in the years 1970 to 9999")
+        raise _invalid("time", text, option, hint="it must be in the years 1970 to 9999")
     return moment
 
 
@@ -68,12 +64,13 @@ def _sum_of_units(given: str) -> float | None:
     return sum(float(amount) * unit for amount, unit in zip(match.groups(), _UNITS_S.values(), strict=True) if amount)
 
 
-def _calendar(text: str) -> float:
+def _calendar(text: str, option: str) -> float:
     try:
         return datetime.fromisoformat(text.strip().upper()).timestamp()
     except (ValueError, OverflowError) as problem:
-        raise UsageError(f"no such time: {_quoted(text)}", hint="the calendar has none like it") from problem
+        raise _invalid("time", text, option, hint="there is no such date or time of day") from problem
 
 
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+def _invalid(kind: str, text: str, option: str, *, hint: str) -> UsageError:
+    value = repr(text if len(text) <= 60 else f"{text[:60]}...")
+    return UsageError(f"{option}: invalid {kind} {value}" if option else f"invalid {kind} {value}", hint=hint)

@@ -1,51 +1,111 @@
-"""`bdemo verify`: is everything there, once and right?"""
+"""`bdemo verify`: whether every reading was stored once, with the right average."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from backend_demo.cli import options, output
+from backend_demo.cli import options, render
 from backend_demo.cli.times import duration_s
 from backend_demo.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
     from backend_demo.domain.verdict import Finding, Findings, Verdict
 
-SCHEMA = "bdemo.verify/1"
-
-#: Sensors shown of those of which something is wrong.
+#: Largest number of sensors in the table of those with wrong readings or averages.
 SENSORS = 10
+
+_LABELS = {
+    "lost": "readings lost",
+    "doubled": "readings stored more than once",
+    "altered": "readings stored with another value",
+    "invented": "readings not in the ledger",
+    "average_missing": "readings without an average",
+    "average_wrong": "wrong averages",
+    "average_orphaned": "averages without a reading",
+}
+
+#: What an error says of one finding, and of several.
+_SENTENCES = {
+    "lost": ("reading was lost", "readings were lost"),
+    "doubled": ("reading was stored more than once", "readings were stored more than once"),
+    "altered": ("reading was stored with another value", "readings were stored with another value"),
+    "invented": (
+        "reading in the tables was not published by this ledger's sensors",
+        "readings in the tables were not published by this ledger's sensors",
+    ),
+    "average_missing": ("reading has no average", "readings have no average"),
+    "average_wrong": ("average is wrong", "averages are wrong"),
+    "average_orphaned": ("average has no reading", "averages have no reading"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A reading or an average that is wrong."""
+
+    sensor: int
+    timestamp: float
+    expected: float | None
+    found: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong:
+    """What is wrong in one way: how often, at which sensors, and a few examples."""
+
+    count: int
+    sensors: dict[int, int]
+    examples: list[Example]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A verdict as JSON; null is what was not checked because there is no ledger."""
+
+    schema: Literal["bdemo.verify/1"] = "bdemo.verify/1"
+    passed: bool
+    ledger: int | None
+    acked: int | None
+    readings: int
+    averages: int
+    dead_letters: int | None
+    last_seen: dict[str, int]
+    lost: Wrong | None
+    doubled: Wrong | None
+    altered: Wrong | None
+    invented: Wrong | None
+    average_missing: Wrong
+    average_wrong: Wrong
+    average_orphaned: Wrong
 
 
 def verify(
     ledger: Annotated[
         Path | None,
-        typer.Option(
-            help="What bdemo simulate --ledger has written: each reading in it is checked.", show_default=False
-        ),
+        typer.Option(help="File written by bdemo simulate --ledger; checks each reading in it.", show_default=False),
     ] = None,
     wait: Annotated[
-        str, typer.Option(metavar="TIME", help="How long readings and averages may still be on their way.")
+        str, typer.Option(metavar="DURATION", help="How long to wait for readings and averages still on their way.")
     ] = "30s",
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show all figures, and what is wrong by sensor.")
+        bool, typer.Option("--verbose", "-v", help="Show all figures, and what is wrong for each sensor.")
     ] = False,
-    output_format: options.OutputFormat = options.Output.table,
+    output: options.OutputFormat = options.Output.table,
     state_dir: options.StateDir = None,
 ) -> None:
-    """Prove that nothing was lost or counted twice.
+    """Prove that no reading was lost or stored twice.
 
-    Nor altered or invented, and that every average is right.
+    Also that none was altered or invented, and that every average is right.
 
-    With a ledger: each acknowledged reading is stored once with its value, or
-    was refused; nothing else is stored in its place; its sensors' averages are
-    computed anew. Without one: each reading has an average, and it is the one
-    that PostgreSQL computes itself. Exit code 8 when something is wrong; of what
-    is lost, it is then said which topic had it last.
+    With a ledger: each acknowledged reading is stored once with its value, or was refused; no other reading is stored
+    in its place; the averages of its sensors are computed again. Without a ledger: each reading has an average, and
+    PostgreSQL computes the same one. When something is wrong, the exit code is 8, and for lost readings the error
+    names the last topic that had them.
 
     \b
     Examples:
@@ -60,26 +120,38 @@ def verify(
     from backend_demo.operations import verify as operation
     from backend_demo.simulator import ledger as ledgers
 
-    wait_s = duration_s(wait)
+    wait_s = duration_s(wait, "--wait")
     expected = None if ledger is None else Expected(ledgers.read(ledger))
     if expected is not None and not expected.sensors:
-        raise UsageError(f"the ledger {ledger} holds no readings", hint="write one with: bdemo simulate --ledger FILE")
+        raise UsageError(f"--ledger: {ledger} has no readings", hint="write one with: bdemo simulate --ledger FILE")
     settings = options.attached(state_dir)
-    verdict = loop.run(operation.verify(settings, expected, wait_s=wait_s, notify=output.say))
-    if output_format is options.Output.json:
-        output.show_json(_as_json(verdict))
-    elif verbose:
-        show(verdict)
-    elif verdict.passed:
-        print(_right(verdict))
-    if not verdict.passed:
-        raise VerificationFailed(
-            f"not as it should be: {_wrong(verdict)}",
-            hint="look on: bdemo verify -v, bdemo status, bdemo logs, bdemo tail topic dead-letter",
-        )
+    verdict = loop.run(operation.verify(settings, expected, wait_s=wait_s, notify=render.say))
+
+    def shown(_: Document) -> render.View:
+        if verbose:
+            return view(verdict)
+        return [_summary(verdict)] if verdict.passed else []
+
+    render.show(document(verdict), output, shown, problem=problem(verdict))
 
 
-def _right(verdict: Verdict) -> str:
+def problem(verdict: Verdict) -> VerificationFailed | None:
+    """The error of a verdict; None when nothing is wrong."""
+    if verdict.passed:
+        return None
+    wrong = ", ".join(_sentence(name, found.count) for name, found in verdict.findings.items() if found.count)
+    seen = [f"{count:,} in {topic or 'no topic'}" for topic, count in verdict.last_seen.items() if count]
+    return VerificationFailed(
+        wrong + (f" (last seen: {', '.join(seen)})" if seen else ""),
+        hint="see: bdemo verify -v, bdemo status, bdemo logs, bdemo tail topic dead-letter",
+    )
+
+
+def _sentence(name: str, count: int) -> str:
+    return f"{count:,} {_SENTENCES[name][count != 1]}"
+
+
+def _summary(verdict: Verdict) -> str:
     if verdict.ledger is None:
         return f"nothing is wrong: {verdict.averages:,} averages, one for each reading, as PostgreSQL computes them"
     refused = f", {verdict.dead_letters:,} refused" if verdict.dead_letters else ""
@@ -89,39 +161,37 @@ def _right(verdict: Verdict) -> str:
     )
 
 
-def _wrong(verdict: Verdict) -> str:
-    wrong = ", ".join(f"{found.count:,} {_phrase(name)}" for name, found in verdict.findings.items() if found.count)
-    seen = [f"{count:,} in {topic or 'no topic'}" for topic, count in verdict.last_seen.items() if count]
-    return wrong + (f" (last seen: {', '.join(seen)})" if seen else "")
+def document(verdict: Verdict) -> Document:
+    """The verdict as it is printed."""
+    checked = {name: _wrong(findings) for name, findings in _checked(verdict).items()}
+    return Document(
+        passed=verdict.passed,
+        ledger=verdict.ledger,
+        acked=verdict.acked,
+        readings=verdict.readings,
+        averages=verdict.averages,
+        dead_letters=None if verdict.ledger is None else verdict.dead_letters,
+        last_seen=verdict.last_seen,
+        lost=checked.get("lost"),
+        doubled=checked.get("doubled"),
+        altered=checked.get("altered"),
+        invented=checked.get("invented"),
+        average_missing=checked["average_missing"],
+        average_wrong=checked["average_wrong"],
+        average_orphaned=checked["average_orphaned"],
+    )
 
 
-def _phrase(name: str) -> str:
-    return name.replace("average_", "averages ") if name.startswith("average_") else f"readings {name}"
-
-
-def _as_json(verdict: Verdict) -> dict[str, Any]:
-    found, checked = verdict.findings, _checked(verdict)
-
-    def plain(name: str) -> dict[str, Any] | None:
-        if name not in checked:
-            return None
-        findings = found[name]
-        examples = [example._asdict() for example in findings.examples]
-        return {"count": findings.count, "sensors": dict(findings.sensors), "examples": examples}
-
-    figures = {name: value for name, value in vars(verdict).items() if name not in found}
-    if verdict.ledger is None:  # then nobody has looked for them
-        figures["dead_letters"] = None
-    return {
-        "schema": SCHEMA,
-        "passed": verdict.passed,
-        **figures,
-        **{name: plain(name) for name in found},
-    }
+def _wrong(findings: Findings) -> Wrong:
+    return Wrong(
+        count=findings.count,
+        sensors=dict(findings.sensors),
+        examples=[Example(**example._asdict()) for example in findings.examples],
+    )
 
 
 def _checked(verdict: Verdict) -> dict[str, Findings]:
-    """What could be found: without a ledger, averages only."""
+    """The kinds of findings that were looked for: without a ledger, only those of averages."""
     return {
         name: findings
         for name, findings in verdict.findings.items()
@@ -129,35 +199,36 @@ def _checked(verdict: Verdict) -> dict[str, Findings]:
     }
 
 
-def show(verdict: Verdict) -> None:
+def view(verdict: Verdict) -> render.View:
+    """All figures, the sensors with the most findings, and examples."""
     rows: list[tuple[str, str]] = []
     if verdict.ledger is not None:
         rows += [
             ("readings in the ledger", f"{verdict.ledger:,}"),
-            ("of them acknowledged", f"{verdict.acked:,}"),
-            ("of them refused (dead-letter)", f"{verdict.dead_letters:,}"),
+            ("acknowledged", f"{verdict.acked:,}"),
+            ("refused (dead-letter)", f"{verdict.dead_letters:,}"),
         ]
     rows += [("readings stored", f"{verdict.readings:,}"), ("averages stored", f"{verdict.averages:,}")]
     checked = _checked(verdict)
-    rows += [(_phrase(name), f"{findings.count:,}") for name, findings in checked.items()]
-    output.show_table(("verdict", ">"), rows, title="Nothing is wrong." if verdict.passed else "Something is wrong.")
+    rows += [(_LABELS[name], f"{findings.count:,}") for name, findings in checked.items()]
+    yield render.Table(("verdict", ">"), rows, title="Nothing is wrong." if verdict.passed else "Something is wrong.")
     sensors = Counter[int]()
     for findings in checked.values():
         sensors.update(findings.sensors)
     if sensors:
-        lines = [(str(sensor), _of_sensor(checked, sensor)) for sensor, _ in sensors.most_common(SENSORS)]
+        lines = [(sensor, _of_sensor(checked, sensor)) for sensor, _ in sensors.most_common(SENSORS)]
         title = f"The {SENSORS} worst of {len(sensors):,} sensors" if len(sensors) > SENSORS else ""
-        output.show_table(("sensor>", "wrong"), lines, title=title)
+        yield render.Table(("sensor>", "wrong"), lines, title=title)
     examples = [
-        (_phrase(name), *_cells(example)) for name, findings in checked.items() for example in findings.examples
+        (_LABELS[name], *_cells(example)) for name, findings in checked.items() for example in findings.examples
     ]
     if examples:
-        output.show_table(("for example", "sensor>", "timestamp>", "expected>", "found>"), examples)
+        yield render.Table(("for example", "sensor>", "timestamp>", "expected>", "found>"), examples)
 
 
 def _of_sensor(checked: dict[str, Findings], sensor: int) -> str:
     counts = {name: found.sensors[sensor] for name, found in checked.items()}
-    return ", ".join(f"{count:,} {_phrase(name)}" for name, count in counts.items() if count)
+    return ", ".join(_sentence(name, count) for name, count in counts.items() if count)
 
 
 def _cells(finding: Finding) -> tuple[str, str, str, str]:

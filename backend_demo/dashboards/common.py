@@ -1,4 +1,4 @@
-"""Panels that several dashboards show, each for the series that `of` selects."""
+"""Panels that several dashboards share, each for the series that `of` selects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from backend_demo.dashboards.promql import (
     total,
 )
 
-#: The objective is a second (docs/alerts.md); ten of them, and something is broken.
+#: The objective is a second (docs/how-to/alerts.md); ten of them, and something is broken.
 LATENCY_LIMITS = more_is_worse(1, 10)
 
 #: The alert on lag fires at 30 s.
@@ -38,7 +38,7 @@ def copies_ready(of: Of) -> Panel:
         "Copies ready",
         panel.SHARE,
         (Query(ready, "ready"),),
-        "Of the copies that should run, those that can do their work.",
+        "Share of the wanted copies that are ready.",
         thresholds=less_is_worse(0.5, 1),
         decimals=0,
     )
@@ -50,7 +50,7 @@ def restarted(of: Of) -> Panel:
         "Restarts, last hour",
         panel.COUNT,
         (Query(restarts(of), "restarts"),),
-        "How often processes have begun anew within the hour.",
+        "How often processes restarted within the last hour.",
         thresholds=more_is_worse(1, 4),
         decimals=0,
     )
@@ -62,7 +62,7 @@ def done(of: Of, unit: str = panel.RECORDS) -> Panel:
         "Done",
         unit,
         (Query(rate(of(metrics.records)), "done"),),
-        "What of the input had a durable outcome, a second.",
+        "Input records per second whose outcome became durable.",
     )
 
 
@@ -72,7 +72,7 @@ def per_record(of: Of) -> Panel:
         "Per record, p99",
         panel.SECONDS,
         (Query(quantile(0.99, of, metrics.hop_seconds), "p99"),),
-        "From a record's arrival until its outcome is durable: all but one in a hundred took less.",
+        "From a record's arrival until its outcome is durable: 99 % took less.",
         thresholds=LATENCY_LIMITS,
         when_empty="idle",
     )
@@ -84,7 +84,7 @@ def end_to_end(of: Of) -> Panel:
         "End to end, p99",
         panel.SECONDS,
         (Query(quantile(0.99, of, metrics.end_to_end, table="temperature"), "p99"),),
-        "From a sensor's time to its committed row: all but one in a hundred readings took less.",
+        "From a sensor's time to its committed row: 99 % of readings took less.",
         thresholds=LATENCY_LIMITS,
         when_empty="idle",
     )
@@ -96,7 +96,7 @@ def stored(of: Of) -> Panel:
         "Readings stored",
         panel.ROWS,
         (Query(rate(of(metrics.values_loaded)), "rows"),),
-        "New rows of readings a second: what comes out at the end of the pipeline.",
+        "New rows of readings per second: the output of the pipeline.",
     )
 
 
@@ -106,7 +106,7 @@ def oldest_waiting(of: Of) -> Panel:
         "Oldest waiting",
         panel.SECONDS,
         (Query(highest(of(metrics.lag_seconds)), "lag"),),
-        "How long the oldest record that is not done has waited, over all topics and partitions.",
+        "How long the oldest unprocessed record has waited, over all topics and partitions.",
         thresholds=LAG_LIMITS,
         decimals=1,
     )
@@ -118,7 +118,7 @@ def refused(of: Of) -> Panel:
         "Dead letters",
         panel.A_MINUTE,
         (Query(per_minute(of(metrics.dead_letters)), "dead letters"),),
-        "What was refused in the last minute.",
+        "Records refused in the last minute.",
         thresholds=more_is_worse(0.5, 60),
         decimals=0,
     )
@@ -128,7 +128,7 @@ def refused(of: Of) -> Panel:
 
 
 def counted(of: Of, unit: str, title: str, description: str, **counters: MetricWrapperBase) -> Panel:
-    """A line a counter, by its name in the legend: a second, or a minute where the unit says so."""
+    """Draws one line per counter, named as its keyword: per second, or per minute if the unit says so."""
     each = per_minute if unit == panel.A_MINUTE else rate
     queries = tuple(Query(each(of(metric)), legend.replace("_", " ")) for legend, metric in counters.items())
     return Panel("lines", title, unit, queries, description)
@@ -141,7 +141,7 @@ def dead_letters(of: Of, *by: str) -> Panel:
         "Dead letters a minute",
         panel.A_MINUTE,
         (Query(letters, ": ".join(f"{{{{{label}}}}}" for label in by)),),
-        "What was refused and why. Each of them is kept: bdemo tail topic dead-letter",
+        "What was refused and why. All of it is kept: bdemo tail topic dead-letter",
         stacked=True,
         when_empty="no dead letters",
     )
@@ -153,14 +153,14 @@ def done_by_copy(of: Of, unit: str = panel.RECORDS) -> Panel:
         "Done, by copy",
         unit,
         (Query(rate(of(metrics.records), "instance", "topic"), "{{instance}} {{topic}}"),),
-        "What each copy has done of its input. Copies share the partitions, so they are about even.",
+        "Records processed by each copy. Copies share the partitions, so the lines should be close together.",
     )
 
 
 def hop_quantiles(of: Of) -> Panel:
     return quantiles(
         "Seconds per record: quantiles",
-        "From a record's arrival until its outcome is durable: half of all, 95 % and 99 % took less.",
+        "From a record's arrival until its outcome is durable: 50 %, 95 % and 99 % took less.",
         of,
         metrics.hop_seconds,
     )
@@ -169,7 +169,7 @@ def hop_quantiles(of: Of) -> Panel:
 def hop_heatmap(of: Of) -> Panel:
     return heatmap(
         "Seconds per record: all",
-        "The same, each record: darker, where more of them took so long.",
+        "The same for every record: the darker, the more records took that long.",
         of,
         metrics.hop_seconds,
     )
@@ -220,7 +220,7 @@ def lag_records(of: Of, *by: str) -> Panel:
         "Lag: records not done",
         panel.COUNT,
         (Query(total(partitions, *by), " ".join(f"{{{{{label}}}}}" for label in by)),),
-        "Records of the input that are not done yet. A few are normal; a line that rises is not.",
+        "Input records that are not processed yet. A few are normal; a rising line is not.",
     )
 
 
@@ -230,7 +230,7 @@ def lag_seconds(of: Of, *by: str) -> Panel:
         "Lag: age of the oldest record",
         panel.SECONDS,
         (Query(highest(of(metrics.lag_seconds), *by), " ".join(f"{{{{{label}}}}}" for label in by)),),
-        "How long the oldest record that is not done has waited.",
+        "How long the oldest unprocessed record has waited.",
         thresholds=LAG_LIMITS,
     )
 
@@ -239,7 +239,7 @@ def lag_seconds(of: Of, *by: str) -> Panel:
 
 
 def resources(of: Of, by: str) -> tuple[Panel, ...]:
-    """What the processes take, by service or by instance."""
+    """Returns the panels of what the processes use, by service or by instance."""
     legend = f"{{{{{by}}}}}"
     return (
         Panel(
@@ -261,14 +261,14 @@ def resources(of: Of, by: str) -> tuple[Panel, ...]:
             "Open files",
             panel.COUNT,
             (Query(total(of(OPEN_FILES), by), legend),),
-            "Files and connections that the processes hold open. A line that only rises is a leak.",
+            "Files and connections that the processes hold open. A line that only rises points to a leak.",
         ),
         Panel(
             "lines",
             "Restarts, last hour",
             panel.COUNT,
             (Query(restarts(of, by), legend),),
-            "How often processes have begun anew within the hour.",
+            "How often processes restarted within the last hour.",
             decimals=0,
         ),
     )
@@ -280,7 +280,7 @@ def ready(of: Of) -> Panel:
         "Ready",
         panel.NONE,
         (Query(highest(of(metrics.service_ready), "instance"), "{{instance}}"),),
-        "When each copy could do its work: its servers answered, its partitions were assigned.",
+        "When each copy was ready: its servers answered and its partitions were assigned.",
         thresholds=((None, BAD), (1, GOOD)),
         states={"0": ("not ready", BAD), "1": ("ready", GOOD)},
     )
@@ -292,5 +292,5 @@ def versions(of: Of) -> Panel:
         "What runs",
         panel.NONE,
         (Query(total(of(metrics.build_info), "service", "instance", "version", "python"), ""),),
-        "Versions of backend_demo and Python, of each copy.",
+        "The versions of backend_demo and Python of each copy.",
     )

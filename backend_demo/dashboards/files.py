@@ -1,4 +1,4 @@
-"""Every dashboard's file."""
+"""The files of all dashboards."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from backend_demo.dashboards.original import ORIGINAL
 from backend_demo.dashboards.overview import OVERVIEW
 from backend_demo.dashboards.render import text_of
-from backend_demo.dashboards.service import SERVICES
-from backend_demo.stack.compose_project import files
+from backend_demo.dashboards.service import DASHBOARDS as OF_SERVICES
+from backend_demo.places import compose_files
 
-DASHBOARDS = (OVERVIEW, ORIGINAL, *SERVICES)
+DASHBOARDS = (OVERVIEW, ORIGINAL, *OF_SERVICES)
 
-#: Where compose takes them from.
-FOLDER = files() / "grafana" / "dashboards"
+#: Folder from which compose provisions Grafana.
+FOLDER = compose_files() / "grafana" / "dashboards"
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes the dashboards; what was written."""
+    """Writes the dashboards; returns the files written."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for board in DASHBOARDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend_demo import metrics
 from backend_demo.dashboards import panel
-from backend_demo.dashboards.panel import Dashboard, Panel, Query, Row, heatmap, more_is_worse, quantiles
+from backend_demo.dashboards.panel import Dashboard, Panel, PanelRow, Query, heatmap, more_is_worse, quantiles
 from backend_demo.dashboards.promql import Metric, Of, per_minute
 
 FOLLOWS = "Readings a minute, over all copies of the service."
@@ -37,7 +37,7 @@ ORIGINAL = Dashboard(
     title="Faust Microservices Dashboard",
     description="The dashboard of backend-infrastructure-demo: what each service counts, how long a reading takes.",
     rows=(
-        Row(
+        PanelRow(
             height=9,
             panels=(
                 _stage(
@@ -48,7 +48,7 @@ ORIGINAL = Dashboard(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             height=9,
             panels=(
                 _stage(
@@ -68,12 +68,12 @@ ORIGINAL = Dashboard(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             height=9,
             panels=(
                 quantiles(
                     "db_loader: Latency of Sensor Value Processing",
-                    "From the sensor's time to the committed row: half of all readings, 95 % and 99 % took less.",
+                    "From the sensor's time to the committed row: 50 %, 95 % and 99 % of readings took less.",
                     LOADER,
                     metrics.end_to_end,
                     thresholds=more_is_worse(1, 10),
@@ -81,12 +81,12 @@ ORIGINAL = Dashboard(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             height=9,
             panels=(
                 quantiles(
                     "db_loader: Latency of Sensor Value Processing + Aggregation",
-                    "From the sensor's time to the committed average: half of all, 95 % and 99 % took less.",
+                    "From the sensor's time to the committed average: 50 %, 95 % and 99 % took less.",
                     LOADER,
                     metrics.end_to_end,
                     thresholds=more_is_worse(1, 10),
@@ -94,7 +94,7 @@ ORIGINAL = Dashboard(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             height=9,
             panels=(
                 Panel(
@@ -113,7 +113,7 @@ ORIGINAL = Dashboard(
                 ),
                 heatmap(
                     "api_gateway: Age of Requested Latest Values",
-                    "How old the newest reading was when it was asked for: the darker, the more requests.",
+                    "Age of the newest reading when it was requested: the darker, the more requests.",
                     GATEWAY,
                     metrics.requested_age,
                     route="/temperature_latest",

@@ -1,40 +1,55 @@
-"""The overview: the pipeline from left to right, each column a hop; then what went wrong, and what it costs."""
+"""The overview: the pipeline from left to right, one column per hop; then what went wrong, and what it costs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from backend_demo import metrics
-from backend_demo.dashboards import common, panel, service
-from backend_demo.dashboards.panel import Dashboard, Panel, Query, Row, heatmap, less_is_worse, more_is_worse, quantiles
+from backend_demo.dashboards import common, gateway, panel, service
+from backend_demo.dashboards.panel import (
+    Dashboard,
+    Panel,
+    PanelRow,
+    Query,
+    heatmap,
+    less_is_worse,
+    more_is_worse,
+    quantiles,
+)
 from backend_demo.dashboards.promql import ALERTS, Of, highest, per_minute, quantile, rate, total
 from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA, SENSOR_DATA, SRC_DATA
 
-ALL, BRIDGE, AGGREGATION, LOADER, GATEWAY = Of(), Of("bridge"), Of("aggregation"), Of("loader"), Of("gateway")
+ALL, DOOR, AGGREGATION, LOADER, GATEWAY = Of(), Of("mqtt|bridge"), Of("aggregation"), Of("loader"), Of("gateway")
 
 
 @dataclass(frozen=True)
-class Hop:
-    """One column: what the hop before has handed on, and what of it this one has done."""
+class HopColumn:
+    """One column: what the previous hop sent, and how much of it this hop has processed."""
 
     title: str
     service: str
     topic: str
     handed_on: str
-    """The series that counts what came out of the hop before."""
+    """The series that counts what the previous hop sent."""
+    others: Of | None = None
+    """Selects the service and others that stand in its place; None: there are none."""
+
+    @property
+    def of(self) -> Of:
+        return self.others or Of(self.service)
 
     @property
     def done(self) -> str:
-        return Of(self.service)(metrics.records, topic=self.topic)
+        return self.of(metrics.records, topic=self.topic)
 
 
 HOPS = (
-    Hop("Bridge", "bridge", "mqtt", BRIDGE(metrics.mqtt_received)),
-    Hop("Collection", "collection", SENSOR_DATA, BRIDGE(metrics.mqtt_acknowledged)),
-    Hop("Processing", "processing", SRC_DATA, Of("collection")(metrics.values_sent)),
-    Hop("Aggregation", "aggregation", PROCESSED_DATA, Of("processing")(metrics.values_sent)),
-    Hop("Loader: readings", "loader", PROCESSED_DATA, Of("processing")(metrics.values_sent)),
-    Hop("Loader: averages", "loader", AGGREGATED_DATA, AGGREGATION(metrics.values_sent)),
+    HopColumn("MQTT", "mqtt", "mqtt", DOOR(metrics.mqtt_received), DOOR),
+    HopColumn("Collection", "collection", SENSOR_DATA, DOOR(metrics.mqtt_acknowledged)),
+    HopColumn("Processing", "processing", SRC_DATA, Of("collection")(metrics.values_sent)),
+    HopColumn("Aggregation", "aggregation", PROCESSED_DATA, Of("processing")(metrics.values_sent)),
+    HopColumn("Loader: readings", "loader", PROCESSED_DATA, Of("processing")(metrics.values_sent)),
+    HopColumn("Loader: averages", "loader", AGGREGATED_DATA, AGGREGATION(metrics.values_sent)),
 )
 
 _ALERTS_FIRING = Panel(
@@ -42,41 +57,41 @@ _ALERTS_FIRING = Panel(
     "Alerts firing",
     panel.COUNT,
     (Query(f'count({ALERTS}{{alertstate="firing"}}) or vector(0)', "alerts"),),
-    "Alerts of Prometheus that fire now; the table at the end names them.",
+    "Prometheus alerts that fire now; the table at the end lists them.",
     thresholds=more_is_worse(1, 3),
     decimals=0,
 )
 
 _THROUGH = Panel(
     "stat",
-    "Gets through: what each hop has done, of what the hop before has handed on",
+    "Share of records each hop has processed, of what the previous hop sent",
     panel.SHARE,
     tuple(Query(f"{rate(hop.done, over='1m')} / ({rate(hop.handed_on, over='1m')} > 0)", hop.title) for hop in HOPS),
-    "100 % everywhere: every reading gets through. Less: records pile up before that hop. More: it catches up, or "
-    "repeats what it was at when it was killed.",
+    "100 % everywhere: every reading gets through. Less: records pile up before that hop. More: it is catching up, or "
+    "repeats what was unfinished when it was killed.",
     thresholds=less_is_worse(0.5, 0.9),
     decimals=0,
     when_empty="idle",
 )
 
 
-def _in_and_done(hop: Hop) -> Panel:
+def _in_and_done(hop: HopColumn) -> Panel:
     return Panel(
         "lines",
         hop.title,
         panel.RECORDS,
         (Query(rate(hop.handed_on), "in", "blue"), Query(rate(hop.done), "done", "green")),
-        f"What was handed to {hop.service} ({hop.topic}), and what of it is done. One line on the other is good.",
+        f"Records sent to {hop.service} ({hop.topic}), and records it has processed. The two lines should coincide.",
         opens=service.uid(hop.service),
     )
 
 
-def _hop_heatmap(hop: Hop) -> Panel:
+def _hop_heatmap(hop: HopColumn) -> Panel:
     return heatmap(
         f"{hop.title}, seconds",
-        f"From a record's arrival in {hop.topic} until {hop.service} has made its outcome durable: darker, where more "
-        "records took so long.",
-        Of(hop.service),
+        f"From a record's arrival in {hop.topic} until its outcome in {hop.service} is durable: the darker, the more "
+        "records took that long.",
+        hop.of,
         metrics.hop_seconds,
         topic=hop.topic,
     )
@@ -85,7 +100,7 @@ def _hop_heatmap(hop: Hop) -> Panel:
 _LATENCY = (
     quantiles(
         "End to end: quantiles",
-        "From the sensor's time to the committed row: half of all readings, 95 % and 99 % took less.",
+        "From the sensor's time to the committed row: 50 %, 95 % and 99 % of readings took less.",
         LOADER,
         metrics.end_to_end,
         thresholds=common.LATENCY_LIMITS,
@@ -93,7 +108,7 @@ _LATENCY = (
     ),
     heatmap(
         "End to end: all readings",
-        "The same, each reading: darker, where more of them took so long.",
+        "The same for every reading: the darker, the more readings took that long.",
         LOADER,
         metrics.end_to_end,
         table="temperature",
@@ -119,7 +134,7 @@ _UNUSUAL = (
             Query(per_minute(AGGREGATION(metrics.late_readings)), "aggregation: late"),
             Query(per_minute(ALL(metrics.repairs), "service"), "{{service}}: repairs"),
         ),
-        "Readings that came again, with another value, after newer ones, or too late for the aggregation's state. "
+        "Readings that arrived again, with another value, after newer ones, or too late for the aggregation's state. "
         "None of them is lost; conflicts are dead letters.",
     ),
     Panel(
@@ -127,7 +142,7 @@ _UNUSUAL = (
         "Sensors",
         panel.COUNT,
         (Query(total(AGGREGATION(metrics.sensors), "state"), "{{state}}"),),
-        "Sensors that send, and those that have fallen silent within the hour.",
+        "Sensors that send, and sensors that fell silent within the last hour.",
     ),
 )
 
@@ -136,11 +151,11 @@ _SERVERS = (
         "lines",
         "MQTT: messages in flight",
         panel.COUNT,
-        (Query(highest(BRIDGE(metrics.mqtt_in_flight)), "in flight"),),
-        "Messages that the bridge holds until Kafka acknowledges. At its limit, the sensors have to wait.",
+        (Query(highest(DOOR(metrics.mqtt_in_flight)), "in flight"),),
+        "Messages that wait for Kafka's acknowledgement. At the limit, sensors have to wait.",
     ),
     common.counted(
-        BRIDGE,
+        DOOR,
         panel.A_MINUTE,
         "MQTT: sent again, a minute",
         "Messages that the broker marked as sent before, as after a crash, and those of them that were still held.",
@@ -156,7 +171,7 @@ _SERVERS = (
     ),
     quantiles(
         "Database: seconds per batch",
-        "How long a transaction took, its retries included.",
+        "Duration of a transaction, retries included.",
         LOADER,
         metrics.database_seconds,
     ),
@@ -167,7 +182,7 @@ _ALERTS = Panel(
     "Alerts",
     panel.NONE,
     (Query(f"max by (alertname, severity, alertstate, service) ({ALERTS})", ""),),
-    "Alerts of Prometheus that fire, or are about to.",
+    "Prometheus alerts that fire or are pending.",
     width=8,
     when_empty="no alerts",
 )
@@ -176,10 +191,10 @@ OVERVIEW = Dashboard(
     file="pipeline-overview",
     uid="bdemo-overview",
     title="Pipeline overview",
-    description="Does every reading get through, how fast, and what is wrong? From the sensor on the left to the "
+    description="Does every reading get through, how fast, and what is wrong? From the sensors on the left to the "
     "tables on the right.",
     rows=(
-        Row(
+        PanelRow(
             (
                 common.stored(LOADER),
                 common.end_to_end(LOADER),
@@ -190,25 +205,25 @@ OVERVIEW = Dashboard(
             ),
             height=4,
         ),
-        Row((_THROUGH,), height=4, heading="Does every reading get through?"),
-        Row(tuple(_in_and_done(hop) for hop in HOPS), height=7),
-        Row(tuple(_hop_heatmap(hop) for hop in HOPS), height=6),
-        Row(_LATENCY, heading="How fast?"),
-        Row(
+        PanelRow((_THROUGH,), height=4, heading="Does every reading get through?"),
+        PanelRow(tuple(_in_and_done(hop) for hop in HOPS), height=7),
+        PanelRow(tuple(_hop_heatmap(hop) for hop in HOPS), height=6),
+        PanelRow(_LATENCY, heading="How fast?"),
+        PanelRow(
             (common.lag_records(ALL, "service", "topic"), common.lag_seconds(ALL, "service", "topic")),
             heading="Does anything pile up?",
         ),
-        Row(_UNUSUAL, heading="What does not go straight through?"),
-        Row(_SERVERS, heading="MQTT and PostgreSQL"),
-        Row(
+        PanelRow(_UNUSUAL, heading="What needed special treatment?"),
+        PanelRow(_SERVERS, heading="MQTT and PostgreSQL"),
+        PanelRow(
             (
-                service.requests_by_route(GATEWAY),
-                service.request_seconds_by_route(GATEWAY),
-                service.age_by_route(GATEWAY),
+                gateway.requests_by_route(GATEWAY),
+                gateway.request_seconds_by_route(GATEWAY),
+                gateway.age_by_route(GATEWAY),
             ),
             heading="REST",
         ),
-        Row(common.resources(ALL, "service"), heading="What does it cost, and is it stable?"),
-        Row((common.ready(ALL), common.versions(ALL), _ALERTS)),
+        PanelRow(common.resources(ALL, "service"), heading="What does it cost, and is it stable?"),
+        PanelRow((common.ready(ALL), common.versions(ALL), _ALERTS)),
     ),
 )

@@ -1,4 +1,4 @@
-"""What a dashboard is, as plain values: rows of panels with their queries. `render` makes Grafana's form of it."""
+"""Dashboards as plain values: rows of panels with their queries. `render` turns them into Grafana's model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from backend_demo.dashboards.promql import Of, buckets, quantile
 Kind = Literal["lines", "bars", "stat", "heatmap", "states", "table"]
 
 COLUMNS = 24
-"""Grafana's grid."""
+"""Width of Grafana's grid."""
 
 GOOD, WARNING, BAD = "green", "orange", "red"
 
-#: Values from which on a colour holds; None: from the beginning.
+#: The lowest value of each colour; None: no lower bound.
 Thresholds = tuple[tuple[float | None, str], ...]
 
 
@@ -28,7 +28,7 @@ def less_is_worse(bad: float, warning: float) -> Thresholds:
     return ((None, BAD), (bad, WARNING), (warning, GOOD))
 
 
-#: Grafana's units. Readings and records are its `rec/s`; of CPU, 100 % is one core.
+#: Grafana's names of units. Readings and records are its `rec/s`; 100 % of CPU is one core.
 SECONDS, BYTES, COUNT, NONE, SHARE = "s", "bytes", "short", "none", "percentunit"
 RECORDS, MESSAGES, ROWS, REQUESTS, OPERATIONS = "recps", "mps", "rowsps", "reqps", "ops"
 A_MINUTE, REQUESTS_A_MINUTE = "recpm", "reqpm"
@@ -36,17 +36,17 @@ A_MINUTE, REQUESTS_A_MINUTE = "recpm", "reqpm"
 
 @dataclass(frozen=True)
 class Query:
-    """One query of a panel, and what its series are called."""
+    """One query of a panel, and the legend of its series."""
 
     expression: str
     legend: str
     color: str = ""
-    """A colour that means something on every panel; empty: Grafana chooses."""
+    """Fixed colour of a series that means the same on every panel; empty: Grafana chooses."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel. Its description says in plain words what is seen, and what would be wrong."""
+    """One panel. Its description says in plain words what it shows and what would be wrong."""
 
     kind: Kind
     title: str
@@ -54,32 +54,32 @@ class Panel:
     queries: tuple[Query, ...]
     description: str
     width: int = 0
-    """In columns; 0: an equal share of what its row has left."""
+    """Width in columns; 0: an equal share of the rest of its row."""
     thresholds: Thresholds = ()
     stacked: bool = False
     decimals: int | None = None
     when_empty: str = ""
-    """What is shown where there is no value."""
+    """Text shown when there is no value."""
     opens: str = ""
-    """The uid of the dashboard that shows more."""
+    """Uid of the dashboard that shows the details."""
     states: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Text and colour of values that stand for something."""
+    """Text and colour by value, for values that are codes."""
 
     def wide(self, width: int) -> Panel:
         return replace(self, width=width)
 
 
 @dataclass(frozen=True)
-class Row:
-    """Panels side by side, all of one height."""
+class PanelRow:
+    """Panels side by side, of the same height."""
 
     panels: tuple[Panel, ...]
     height: int = 8
     heading: str = ""
-    """A line above it, with which it and what follows can be folded away."""
+    """Heading above the row; it folds away this row and the next ones."""
 
     def widths(self) -> list[int]:
-        """Of its panels; together they fill the grid. Raises ValueError when they cannot."""
+        """Returns the widths of the panels, which together fill the grid. Raises ValueError when they cannot."""
         left = COLUMNS - sum(panel.width for panel in self.panels)
         shared = [panel for panel in self.panels if not panel.width]
         if left < 0 or (left % len(shared) if shared else left):
@@ -89,18 +89,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """One dashboard, and the file it stands in."""
+    """One dashboard and the name of its file."""
 
     file: str
     uid: str
     title: str
     description: str
-    rows: tuple[Row, ...]
+    rows: tuple[PanelRow, ...]
     service: str = ""
-    """The service whose instances can be chosen; empty: no choice."""
+    """Service whose instances can be chosen; empty: no choice."""
 
 
-# -- panels that stand in several places
+# -- kinds of panels
 
 
 def quantiles(
@@ -112,7 +112,7 @@ def quantiles(
     thresholds: Thresholds = (),
     **labels: str,
 ) -> Panel:
-    """Half of all, nearly all and all but one in a hundred were below these lines."""
+    """Draws the median, the 95th and the 99th percentile of a histogram."""
     fractions = ((0.5, "p50", "green"), (0.95, "p95", "yellow"), (0.99, "p99", "red"))
     queries = tuple(
         Query(quantile(fraction, of, histogram, **labels), legend, color) for fraction, legend, color in fractions
@@ -123,5 +123,5 @@ def quantiles(
 def heatmap(
     title: str, description: str, of: Of, histogram: MetricWrapperBase, unit: str = SECONDS, **labels: str
 ) -> Panel:
-    """How many observations fell into which bucket, darker for more."""
+    """Draws the number of observations in each bucket, darker for more."""
     return Panel("heatmap", title, unit, (Query(buckets(of, histogram, **labels), "{{le}}"),), description)

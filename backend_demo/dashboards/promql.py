@@ -1,4 +1,4 @@
-"""PromQL over our metrics, each named by its object: a metric that is renamed breaks the making, not a panel."""
+"""PromQL over our metrics, named by their objects: renaming a metric breaks the generation, not a panel."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from backend_demo.stack.services import SERVICES
+from backend_demo.stack.services.table import SERVICES
 
-#: The services whose metrics there are, in the order in which a reading meets them.
+#: Services that serve metrics, in the order of the pipeline.
 OURS = tuple(name for name, service in SERVICES.items() if service.ours)
 
-#: What prometheus_client says of every process (on Linux).
+#: Metrics that prometheus_client adds for every process (on Linux).
 CPU_SECONDS = "process_cpu_seconds_total"
 RESIDENT_BYTES = "process_resident_memory_bytes"
 START_TIME = "process_start_time_seconds"
 OPEN_FILES = "process_open_fds"
-#: What Prometheus itself knows of every target, and of its alerts.
+#: Metrics that Prometheus itself makes for every target and alert.
 UP = "up"
 ALERTS = "ALERTS"
 
@@ -24,7 +24,7 @@ Metric = MetricWrapperBase | str
 
 
 def name_of(metric: Metric) -> str:
-    """The name under which the metric is served; a histogram's without `_bucket`."""
+    """Returns the name under which the metric is served; a histogram's without `_bucket`."""
     if isinstance(metric, str):
         return metric
     family = next(iter(metric.describe()))
@@ -33,7 +33,7 @@ def name_of(metric: Metric) -> str:
 
 @dataclass(frozen=True)
 class Of:
-    """Selects the series of one service, or of all of ours.
+    """Selects the series of one of our services, of some (`mqtt|bridge`), or of all of them.
 
     Every process declares all metrics, so without the service a sum would hold other services' zeros, and the
     original's names are shared by several services.
@@ -41,11 +41,12 @@ class Of:
 
     service: str = ""
     instances: bool = False
-    """Of the instances that are chosen on the dashboard."""
+    """True: only the instances that are chosen on the dashboard."""
 
     def __call__(self, metric: Metric, **labels: str) -> str:
-        """A selector. A label's value that begins with `~` or `!` is a regular expression, or what is left out."""
-        matchers = [f'service="{self.service}"' if self.service else f'service=~"{"|".join(OURS)}"']
+        """Returns a selector. A label value that begins with `~` is a regular expression; with `!`, it is excluded."""
+        one = self.service and "|" not in self.service
+        matchers = [f'service="{self.service}"' if one else f'service=~"{self.service or "|".join(OURS)}"']
         if self.instances:
             matchers.append('instance=~"$instance"')
         for label, value in labels.items():
@@ -55,42 +56,42 @@ class Of:
 
 
 def total(expression: str, *by: str) -> str:
-    """The sum, over all copies and whatever else is not named in `by`."""
+    """Returns the sum over all labels that `by` does not name."""
     return f"sum by ({', '.join(by)}) ({expression})" if by else f"sum({expression})"
 
 
 def highest(expression: str, *by: str) -> str:
-    """The largest, likewise."""
+    """Returns the maximum over all labels that `by` does not name."""
     return f"max by ({', '.join(by)}) ({expression})" if by else f"max({expression})"
 
 
 def rate(series: str, *by: str, over: str = "$__rate_interval") -> str:
-    """What was counted a second."""
+    """Returns the counter's rate per second."""
     return total(f"rate({series}[{over}])", *by)
 
 
 def per_minute(series: str, *by: str) -> str:
-    """What was counted in the last minute."""
+    """Returns the counter's increase in the last minute."""
     return total(f"increase({series}[1m])", *by)
 
 
 def quantile(fraction: float, of: Of, histogram: MetricWrapperBase, *by: str, **labels: str) -> str:
-    """An estimate from the histogram's buckets, over all copies together."""
+    """Returns a quantile, estimated from the histogram's buckets over all copies."""
     buckets = of(f"{name_of(histogram)}_bucket", **labels)
     return f"histogram_quantile({fraction}, {rate(buckets, 'le', *by)})"
 
 
 def buckets(of: Of, histogram: MetricWrapperBase, **labels: str) -> str:
-    """The observations a second, by bucket: what a heat map is drawn from."""
+    """Returns the observations per second by bucket, as a heat map needs them."""
     return rate(of(f"{name_of(histogram)}_bucket", **labels), "le")
 
 
 def mean(of: Of, histogram: MetricWrapperBase, *by: str, **labels: str) -> str:
-    """The mean of what was observed."""
+    """Returns the mean of the observations."""
     name = name_of(histogram)
     return f"{rate(of(f'{name}_sum', **labels), *by)} / {rate(of(f'{name}_count', **labels), *by)}"
 
 
 def restarts(of: Of, *by: str) -> str:
-    """How often processes began anew within the hour."""
+    """Returns the number of restarts within the last hour."""
     return total(f"changes({of(START_TIME)}[1h])", *by)

@@ -22,28 +22,28 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heatmap_options
 from grafana_foundation_sdk.models import prometheus as prometheus_options
 
-from backend_demo.dashboards.panel import COLUMNS, GOOD, Dashboard, Kind, Panel, Query, Row
+from backend_demo.dashboards.panel import COLUMNS, GOOD, Dashboard, Kind, Panel, PanelRow, Query
 from backend_demo.dashboards.promql import START_TIME, Of
 
 #: The data source that compose provisions.
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="prometheus")
 
-#: How often Prometheus asks; said here, so that `$__rate_interval` is right whatever the data source believes.
+#: Scrape interval, set here so that `$__rate_interval` does not depend on the data source's setting.
 STEP = "5s"
 
-#: By which the dashboards find one another.
+#: Tag by which the dashboards link to each other.
 TAG = "bdemo"
 
 AnyPanel = timeseries.Panel | stat.Panel | heatmap.Panel | statetimeline.Panel | table.Panel
 
 
 def text_of(board: Dashboard) -> str:
-    """The file that Grafana reads."""
+    """Returns the text of the file that Grafana reads."""
     return json.dumps(render(board), cls=JSONEncoder, indent=1, ensure_ascii=False) + "\n"
 
 
 def render(board: Dashboard) -> models.Dashboard:
-    """Grafana's form of it."""
+    """Returns the dashboard in Grafana's model."""
     built = (
         dashboard.Dashboard(board.title)
         .uid(board.uid)
@@ -71,7 +71,7 @@ def render(board: Dashboard) -> models.Dashboard:
 
 
 def _instances(service: str) -> dashboard.QueryVariable:
-    """The choice of a service's instances."""
+    """Returns the variable with which a service's instances are chosen."""
     return (
         dashboard.QueryVariable("instance")
         .label("Instance")
@@ -82,13 +82,13 @@ def _instances(service: str) -> dashboard.QueryVariable:
         .sort(models.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".+")  # also a copy that is started while one looks
+        .all_value(".+")  # includes copies that start later
         .current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
     )
 
 
-def _panels(rows: tuple[Row, ...]) -> Iterator[models.Panel | models.RowPanel]:
-    """Panels and headings, each with its number and its place in the grid."""
+def _panels(rows: tuple[PanelRow, ...]) -> Iterator[models.Panel | models.RowPanel]:
+    """Yields panels and headings, each with its number and its place in the grid."""
     number, y = 0, 0
     for row in rows:
         if row.heading:
@@ -112,7 +112,7 @@ def _panel(panel: Panel) -> AnyPanel:
         if query.color:
             fixed = {"mode": "fixed", "fixedColor": query.color}
             built.override_by_name(query.legend, [models.DynamicConfigValue(id_val="color", value=fixed)])
-    # said even where there are none: Grafana's own default is red from 80 on
+    # always set: Grafana's default is red from 80 on
     thresholds = panel.thresholds or ((None, GOOD),)
     steps = [models.Threshold(value=value, color=color) for value, color in thresholds]
     built.thresholds(dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps))

@@ -1,15 +1,15 @@
-"""Which sensors still send: those of a service's partitions, active or silent."""
+"""Which sensors still send: counts the active and the silent ones of a service's partitions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-#: A sensor that has been silent for longer does not count any more, seconds.
+#: Silence after which a sensor is no longer counted, seconds.
 FORGOTTEN_S = 3600.0
 
 
 class Activity:
-    """When something came of each sensor for the last time. All times are epoch seconds."""
+    """When each sensor was last heard. All times are epoch seconds."""
 
     def __init__(self, *, silent_s: float) -> None:
         self._silent_s = silent_s
@@ -17,15 +17,15 @@ class Activity:
         """By partition and sensor."""
 
     def restore(self, newest: Mapping[int, Mapping[int, float]]) -> None:
-        """Takes up these partitions, with the newest time of each sensor, and forgets all others."""
+        """Takes over these partitions, with the newest time of each sensor, and forgets all others."""
         self._heard = {partition: dict(sensors) for partition, sensors in newest.items()}
 
     def heard(self, partition: int, sensors: Iterable[int], now: float) -> None:
-        """Something came of these sensors."""
+        """Notes that these sensors have sent something."""
         self._heard.setdefault(partition, {}).update(dict.fromkeys(sensors, now))
 
     def count(self, now: float) -> tuple[int, int]:
-        """How many sensors are active, and how many silent."""
+        """Returns how many sensors are active and how many are silent."""
         active = silent = 0
         for sensors in self._heard.values():
             for sensor in [sensor for sensor, at in sensors.items() if now - at > FORGOTTEN_S + self._silent_s]:

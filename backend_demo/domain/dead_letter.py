@@ -15,7 +15,7 @@ KEY_MAX = 50_000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What could not be used, and where it was refused."""
+    """Bytes that could not be used, and where they were refused."""
 
     stage: str
     reason: Reason
@@ -28,7 +28,7 @@ class DeadLetter:
     offset: int = -1
 
     def record_key(self) -> bytes | None:
-        """The Kafka record's key: that of the refused record."""
+        """The Kafka record's key: the refused record's own."""
         return self.key if self.key is None else self.key[:KEY_MAX]
 
     def value(self) -> bytes | None:
@@ -52,5 +52,5 @@ class DeadLetter:
 
 
 def read_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
-    """A dead letter's headers as text."""
+    """Decodes a dead letter's headers."""
     return {name: value.decode(errors="replace") for name, value in headers}

@@ -1,34 +1,22 @@
-"""A Kafka record as the steps see it: the reading in it, or the dead letter that it becomes."""
+"""A Kafka record as the steps see it: the reading in it, or the dead letter made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from backend_demo.domain.dead_letter import RAW_MAX, DeadLetter
 from backend_demo.domain.reading import UNREADABLE, Reading, Rejected, decode_reading
-
-
-class Record(Protocol):
-    """A Kafka record, as far as a step looks at it."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-
+from backend_demo.kafka_record import Record
 
 Partitions = Mapping[int, Sequence[Record]]
 """Records of one topic, by partition, each in the order of its offsets."""
 
 
 class _Keys(dict[int, bytes]):
-    """The record key of each sensor; making it anew for every record takes a tenth of a step's time."""
+    """The record key of each sensor; making it again for every record takes a tenth of a step's time."""
 
     def __missing__(self, sensor: int) -> bytes:
-        if len(self) > 1_000_000:  # a flood of invented sensors must not fill the memory
+        if len(self) > 1_000_000:  # a flood of made-up sensors must not fill the memory
             self.clear()
         key = self[sensor] = b"%d" % sensor
         return key
@@ -38,12 +26,12 @@ record_keys = _Keys()
 
 
 def read(record: Record) -> Reading | Rejected:
-    """The reading in a record of `src-data` or a later topic."""
+    """Decodes the reading in a record of `src-data` or a later topic."""
     raw = record.value
     if raw is None:
         return Rejected("empty", "no value", b"")
     if len(raw) > RAW_MAX:
-        return Rejected("size", f"{len(raw)} bytes, at most {RAW_MAX} are taken", raw)
+        return Rejected("size", f"{len(raw)} bytes, more than the {RAW_MAX} allowed", raw)
     try:
         reading = decode_reading(raw)
     except UNREADABLE as problem:
@@ -54,6 +42,6 @@ def read(record: Record) -> Reading | Rejected:
 
 
 def dead_letter(stage: str, rejected: Rejected, record: Record, topic: str, partition: int) -> DeadLetter:
-    """The dead letter that the record becomes."""
+    """Makes the dead letter of a record."""
     raw = None if record.value is None else rejected.raw
     return DeadLetter(stage, rejected.reason, rejected.detail, raw, record.key, topic, partition, record.offset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import inf
@@ -12,26 +12,34 @@ from math import inf
 from backend_demo.domain import topics
 from backend_demo.domain.average import Unchanged, Window
 from backend_demo.domain.dead_letter import DeadLetter
+from backend_demo.domain.known_sensors import KnownSensors, Place
+from backend_demo.domain.mapping import DeviceMapping, Mappings
 from backend_demo.domain.reading import (
     Aggregate,
     Reading,
     Rejected,
+    TimeLimits,
     decode_payload,
     decode_plain,
     encode,
 )
-from backend_demo.domain.record import Partitions, Record, dead_letter, read, record_keys
+from backend_demo.domain.record import Partitions, dead_letter, read, record_keys
+from backend_demo.domain.sensor_name import SensorName
+from backend_demo.domain.state_log import State
+from backend_demo.kafka_record import Record
 
 
 @dataclass
 class Outcome:
-    """What a step makes of a batch. `produced`: (key, value) of the stage's topic, by partition."""
+    """The result of a step. `produced`: the (key, value) pairs for the stage's topic, by partition."""
 
     produced: dict[int, list[tuple[bytes, bytes]]] = field(default_factory=lambda: defaultdict(list))
     dead_letters: list[DeadLetter] = field(default_factory=list)
     received: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-    """What else is worth counting: `duplicate`, `conflict`, `late`, `repair`."""
+    """Readings by kind: `duplicate`, `conflict`, `late`, `repair`."""
+    names: list[tuple[SensorName, int]] = field(default_factory=list)
+    """Names of sensors that were met for the first time, each with the partition of its sensor."""
 
     @property
     def sent(self) -> int:
@@ -42,63 +50,84 @@ class Outcome:
 class Collect:
     """`sensor-data` -> `src-data`: payloads become readings, keyed by sensor.
 
-    `partition_of` is the producer's partitioner; what it says is remembered for each MQTT topic.
+    `partition_of` is the producer's partitioner. A mapping that matches a topic comes before the built-in forms.
     """
 
-    def __init__(self, partition_of: Callable[[bytes], int], *, future_tolerance_s: float) -> None:
-        self._partition_of = partition_of
-        self._tolerance_s = future_tolerance_s
-        self._known: dict[bytes, tuple[int, bytes, int]] = {}
+    def __init__(
+        self,
+        partition_of: Callable[[bytes], int],
+        *,
+        future_tolerance_s: float,
+        time_min: float,
+        mappings: Sequence[DeviceMapping] = (),
+    ) -> None:
+        self._tolerance_s, self._time_min = future_tolerance_s, time_min
+        self._mappings = Mappings(mappings)
+        self._sensors = KnownSensors(partition_of)
 
     def __call__(self, partitions: Partitions, now: float) -> Outcome:
         out = Outcome()
-        produced, tolerance_s, known = out.produced, self._tolerance_s, self._known
-        latest = now + tolerance_s
+        produced, known = out.produced, self._sensors.by_topic
+        limits = TimeLimits(now, self._tolerance_s, self._time_min)
+        earliest, latest = limits.time_min, limits.latest
         for partition, records in partitions.items():
             out.received += len(records)
             for record in records:
-                key, raw = record.key, record.value
-                sensor = known.get(key) or self._sensor(key)  # type: ignore[arg-type]  # None is simply not known
-                if sensor is None or raw is None:
-                    refused = _unusable(key, raw)
-                    out.dead_letters.append(dead_letter("collection", refused, record, topics.SENSOR_DATA, partition))
-                    continue
-                number, out_key, out_partition = sensor
-                plain = decode_plain(number, raw, latest)
-                if plain is not None:
-                    produced[out_partition].append((out_key, encode(plain)))
-                    continue
-                for reading in decode_payload(number, raw, now=now, future_tolerance_s=tolerance_s):
-                    if isinstance(reading, Reading):
-                        produced[out_partition].append((out_key, encode(reading)))
-                    else:
-                        out.dead_letters.append(
-                            dead_letter("collection", reading, record, topics.SENSOR_DATA, partition)
-                        )
+                sensor, raw = known.get(record.key), record.value  # type: ignore[arg-type]  # None is never a key of it
+                if sensor is not None and raw is not None:
+                    number, out_key, out_partition = sensor
+                    plain = decode_plain(number, raw, earliest, latest)
+                    if plain is not None:
+                        produced[out_partition].append((out_key, encode(plain)))
+                        continue
+                self._collect(out, partition, record, limits)
+        out.names = self._sensors.new_names()
         return out
 
-    def _sensor(self, key: bytes | None) -> tuple[int, bytes, int] | None:
-        """Number, record key and partition of the sensor that an MQTT topic names."""
-        number = None if key is None else topics.sensor_of(key.decode(errors="replace"))
-        if key is None or number is None:
-            return None
-        if len(self._known) > 1_000_000:  # a flood of invented sensors must not fill the memory
-            self._known.clear()
-        out_key = b"%d" % number
-        sensor = self._known[key] = (number, out_key, self._partition_of(out_key))
-        return sensor
+    def _collect(self, out: Outcome, partition: int, record: Record, limits: TimeLimits) -> None:
+        """What needs more than a look at the two numbers: other payloads, mapped topics, whatever is refused."""
+        for found in self._readings(record, limits):
+            if isinstance(found, Rejected):
+                out.dead_letters.append(dead_letter("collection", found, record, topics.SENSOR_DATA, partition))
+            else:
+                place, reading = found
+                out.produced[place.partition].append((place.key, encode(reading)))
 
+    def _readings(self, record: Record, limits: TimeLimits) -> Iterable[tuple[Place, Reading] | Rejected]:
+        key, raw = record.key, record.value
+        if key is None:
+            return (Rejected("key", "no key", raw or b""),)
+        if raw is None:
+            return (Rejected("empty", "no value", b""),)
+        mapping = self._mappings.of(key)
+        if mapping is not None:
+            return (self._mapped(*mapping, raw, record.timestamp / 1000, limits),)
+        place = self._sensors.of_topic(key)
+        if isinstance(place, str):
+            return (Rejected("topic", place, raw),)
+        found = decode_payload(
+            place.sensor,
+            raw,
+            now=limits.now,
+            future_tolerance_s=limits.future_tolerance_s,
+            time_min=limits.time_min,
+        )
+        return ((place, each) if isinstance(each, Reading) else each for each in found)
 
-def _unusable(key: bytes | None, raw: bytes | None) -> Rejected:
-    if key is None:
-        return Rejected("key", "no key", raw or b"")
-    if raw is None:
-        return Rejected("empty", "no value", b"")
-    return Rejected("topic", f"no sensor in {key[:200].decode(errors='replace')!r}", raw)
+    def _mapped(
+        self, mapping: DeviceMapping, topic: str, raw: bytes, arrived: float, limits: TimeLimits
+    ) -> tuple[Place, Reading] | Rejected:
+        found = mapping.read(topic, raw, arrived=arrived, limits=limits)
+        if isinstance(found, Rejected):
+            return found
+        place = self._sensors.of_name(found.sensor)
+        if isinstance(place, str):
+            return Rejected("topic", place, raw)
+        return place, Reading(place.sensor, found.timestamp, found.value)
 
 
 class Process:
-    """`src-data` -> `processed-data`: plausible readings go on, byte for byte."""
+    """`src-data` -> `processed-data`: forwards plausible readings, byte for byte."""
 
     def __init__(self, *, value_min: float, value_max: float) -> None:
         self._low, self._high = value_min, value_max
@@ -121,31 +150,27 @@ class Process:
 
 
 class Average:
-    """`processed-data` -> `aggregated-data`: one average a reading, and those that a late reading changes.
+    """`processed-data` -> `aggregated-data`: one average per reading, and those that a late reading changes.
 
-    `windows`: the state, by partition and sensor. A record at or below its window's offset was applied before.
-    A sensor that was evicted comes back with repairs, until its window has all that an average needs.
+    A record at or below the offset of its sensor's window was applied before. A sensor that was evicted comes back with
+    repairs, until its window has all that an average needs.
     """
 
-    def __init__(self, *, window: int, lateness: int) -> None:
+    def __init__(self, state: State, *, window: int, lateness: int) -> None:
+        self._state = state
         self._window, self._capacity = window, window + lateness
-        self.windows: dict[int, dict[int, Window]] = defaultdict(dict)
-        self.changed: dict[int, set[int]] = defaultdict(set)
-        """Sensors whose window is newer than its copy on `aggregation-state`, by partition."""
-        self.horizons: dict[int, float] = {}
-        """The newest time in an evicted window, by partition: a sensor without a window may have been evicted."""
 
     def __call__(self, partitions: Partitions) -> Outcome:
         out = Outcome()
         for partition, records in partitions.items():
             out.received += len(records)
             for sensor, changes in self._apply(out, partition, records).items():
-                self._tell(out.produced[partition], sensor, self.windows[partition][sensor], changes)
+                self._produce(out.produced[partition], sensor, self._state.windows[partition][sensor], changes)
         return out
 
     def _apply(self, out: Outcome, partition: int, records: Sequence[Record]) -> dict[int, _Changes]:
-        """Puts the readings into the windows; what that changes, by sensor."""
-        windows, size = self.windows[partition], self._window
+        """Puts the readings into the windows; returns what that changes, by sensor."""
+        windows, size = self._state.windows[partition], self._window
         changed: dict[int, _Changes] = {}
         for record in records:
             reading = read(record)
@@ -155,7 +180,7 @@ class Average:
             sensor, timestamp = reading.sensor, reading.timestamp
             window = windows.get(sensor)
             if window is None:
-                window = windows[sensor] = self._new_window(partition)
+                window = windows[sensor] = self._state.new_window(partition)
             if record.offset <= window.offset:
                 continue
             window.offset = record.offset
@@ -180,11 +205,11 @@ class Average:
             else:
                 out.counts["late"] += 1
                 changes.late.update(averages)
-        self.changed[partition].update(changed)
+        self._state.changed[partition].update(changed)
         return changed
 
-    def _tell(self, produced: list[tuple[bytes, bytes]], sensor: int, window: Window, changes: _Changes) -> None:
-        """The changes as records. Repairs come first: the averages behind them may know more than the table."""
+    def _produce(self, produced: list[tuple[bytes, bytes]], sensor: int, window: Window, changes: _Changes) -> None:
+        """Appends the changes as records. Repairs come first: the averages behind them may know more than the table."""
         key, size, times = record_keys[sensor], self._window, window.times
         first = bisect_left(times, changes.first)
         indices = [bisect_left(times, late) for late in sorted(changes.late) if late < changes.first]
@@ -200,39 +225,14 @@ class Average:
         produced += averages
         window.cut(self._capacity)
 
-    def _new_window(self, partition: int) -> Window:
-        horizon = self.horizons.get(partition)
-        if horizon is None:
-            return Window(times=[], values=[])
-        return Window(times=[], values=[], truncated=True, horizon=horizon)
-
-    def evict(self, partition: int, keep: int) -> dict[int, int]:
-        """Forgets the sensors that have been idle for longest, all but `keep`; with the offsets of their windows."""
-        windows = self.windows[partition]
-        idle = sorted(windows, key=lambda sensor: windows[sensor].offset)[: max(0, len(windows) - keep)]
-        evicted = {sensor: windows.pop(sensor) for sensor in idle}
-        if evicted:
-            known = self.horizons.get(partition, -1.0)
-            newest = (max((window.horizon, *window.times[-1:])) for window in evicted.values())
-            self.horizons[partition] = max(known, *newest)
-        self.changed[partition].difference_update(idle)
-        return {sensor: window.offset for sensor, window in evicted.items()}
-
-    def restore(self, windows: Mapping[int, dict[int, Window]], horizons: Mapping[int, float]) -> None:
-        """Takes up the state of these partitions, by sensor, and forgets that of others: they may have other owners."""
-        self.windows.clear()
-        self.windows.update(windows)
-        self.changed.clear()
-        self.horizons = dict(horizons)
-
 
 @dataclass(slots=True)
 class _Changes:
     """What a batch changes of one sensor's averages."""
 
     first: float = inf
-    """Time of the first reading that came in order: from here on every average is new or changed."""
+    """Time of the first reading that arrived in order: every average from here on is new or changed."""
     late: set[float] = field(default_factory=set)
-    """Times of averages that late readings make or change."""
+    """Times of averages that late readings add or change."""
     repairs: list[float] = field(default_factory=list)
-    """Times of readings whose averages the window cannot tell."""
+    """Times of readings whose averages the window cannot compute."""

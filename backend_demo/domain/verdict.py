@@ -1,4 +1,4 @@
-"""A ledger against the tables: what was lost, doubled, altered or invented, and which averages are wrong."""
+"""Compares a ledger with the tables: what was lost, doubled, altered or invented, and which averages are wrong."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from backend_demo.domain.average import average
 from backend_demo.domain.reading import Reading, decode_payload, decode_reading, normalized
 from backend_demo.domain.topics import sensor_of
 
-State = Literal["sent", "acked", "failed"]
+EntryState = Literal["sent", "acked", "failed"]
 
 
 class Entry(msgspec.Struct, gc=False):
-    """A line of a ledger: what became of one reading. A later line of the same reading says more."""
+    """A line of a ledger: the state of one reading. A later line about the same reading replaces it."""
 
     sensor: int
     timestamp: float
     value: float
-    state: State
+    state: EntryState
 
 
 decode_entry = msgspec.json.Decoder(Entry).decode
 
 
-class Row(NamedTuple):
-    """What the tables hold for one identity; None where one of them has no row."""
+class StoredIdentity(NamedTuple):
+    """The values that the tables hold for one identity; None where a table has no row."""
 
     sensor: int
     timestamp: float
@@ -49,20 +49,20 @@ class Finding(NamedTuple):
     found: float | None
 
 
-#: Examples kept of each kind of finding.
+#: Number of examples kept per kind of finding.
 EXAMPLES = 5
 
 
 @dataclass
 class Findings:
-    """All that is wrong in one way: how many, of which sensors, and the first few."""
+    """All findings of one kind: how many, of which sensors, and the first few."""
 
     count: int = 0
     sensors: Counter[int] = field(default_factory=Counter)
     examples: list[Finding] = field(default_factory=list)
 
     def add(self, finding: Finding) -> None:
-        """Counts it, and keeps it while there are few."""
+        """Counts a finding; keeps the first few as examples."""
         self.count += 1
         self.sensors[finding.sensor] += 1
         if len(self.examples) < EXAMPLES:
@@ -71,43 +71,43 @@ class Findings:
 
 @dataclass
 class Verdict:
-    """What a comparison found. `lost` to `invented` need a ledger."""
+    """The result of a comparison. `lost` to `invented` need a ledger."""
 
     ledger: int | None = None
-    """Readings in the ledger; None: there was none."""
+    """Readings in the ledger; None without a ledger."""
     acked: int | None = None
-    """Those of them that the broker has acknowledged."""
+    """Readings of the ledger that the broker has acknowledged."""
     readings: int = 0
-    """Rows of `temperature` that were looked at."""
+    """Rows of `temperature` that were compared."""
     averages: int = 0
-    """Rows of `average`."""
+    """Rows of `average` that were compared."""
     dead_letters: int = 0
-    """Readings of the ledger that were refused: they are in `dead-letter`."""
+    """Readings of the ledger that were refused and are in `dead-letter`."""
     lost: Findings = field(default_factory=Findings)
-    """Acknowledged, and neither in `temperature` nor refused."""
+    """Acknowledged, but neither in `temperature` nor refused."""
     last_seen: dict[str, int] = field(default_factory=dict)
-    """The lost ones by the last topic that has them; "" for those that no topic has."""
+    """Lost readings, by the last topic that has them; "" for those that no topic has."""
     doubled: Findings = field(default_factory=Findings)
     """More than one row for one identity."""
     altered: Findings = field(default_factory=Findings)
-    """Stored with another value than was sent."""
+    """Stored with a value other than the one sent."""
     invented: Findings = field(default_factory=Findings)
-    """Stored and never sent, within the ledger's sensors and times."""
+    """Stored but never sent, within the ledger's sensors and times."""
     average_missing: Findings = field(default_factory=Findings)
     """A reading without its average."""
     average_wrong: Findings = field(default_factory=Findings)
-    """Not the mean of its reading and those before."""
+    """Not the mean of its reading and the ones before it."""
     average_orphaned: Findings = field(default_factory=Findings)
     """An average without its reading."""
 
     @property
     def findings(self) -> dict[str, Findings]:
-        """What can be wrong, by name."""
+        """All kinds of findings, by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Findings)}
 
     @property
     def passed(self) -> bool:
-        """Nothing is wrong."""
+        """Whether nothing is wrong."""
         return not any(findings.count for findings in self.findings.values())
 
 
@@ -115,7 +115,7 @@ _SENT, _ACKED = 0, 1
 
 
 class Expected:
-    """What a ledger says about its readings: 17 bytes a line, so that a million readings need few megabytes."""
+    """The readings of a ledger, at 17 bytes a line: a million of them take 17 MB."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._lines: dict[int, tuple[array[float], array[float], bytearray]] = {}
@@ -148,7 +148,7 @@ class Expected:
 
     @cached_property
     def counts(self) -> tuple[int, int]:
-        """How many readings, and how many of them acknowledged."""
+        """The number of readings, and of those acknowledged."""
         readings = acked = 0
         for sensor in self._lines:
             of = self.of(sensor)
@@ -158,7 +158,7 @@ class Expected:
 
 
 class Judge:
-    """Compares as the rows come: one sensor after the other, each in the order of its times."""
+    """Compares row by row. Rows arrive by sensor, and for each sensor in the order of their times."""
 
     def __init__(self, expected: Expected, refused: Iterable[tuple[int, float]], *, window: int) -> None:
         """`refused`: identities found in `dead-letter`; `window`: readings in an average."""
@@ -170,19 +170,19 @@ class Judge:
             self._refused.setdefault(sensor, set()).add(timestamp)
         self._window = window
         self._waiting = set(expected.sensors)
-        """Sensors whose rows have not come yet."""
+        """Sensors whose rows have not arrived yet."""
         self.lost: set[tuple[int, float]] = set()
         """Identities of the lost readings."""
         self._sensor: int | None = None
         self._missing: dict[float, tuple[float, bool]] = {}
-        """The sensor's readings whose rows have not come yet."""
+        """Readings of the current sensor whose rows have not arrived yet."""
         self._refused_now: set[float] = set()
-        """Times of the sensor's readings that were refused."""
+        """Times of the current sensor's readings that were refused."""
         self._previous: float | None = None
         self._newest: deque[float] = deque(maxlen=window)
 
-    def see(self, row: Row) -> None:
-        """The next row."""
+    def see(self, row: StoredIdentity) -> None:
+        """Takes the next row."""
         if row.sensor != self._sensor:
             self._end_sensor()
             self._begin_sensor(row.sensor)
@@ -198,7 +198,7 @@ class Judge:
             return
         self._match(row.sensor, row.timestamp, row.value)
         self._newest.append(row.value)
-        # exact: every average of the pipeline, repairs too, comes from this very function over values in this order
+        # Exact: the pipeline computes every average, repairs too, with this function over values in this order
         mean = average(tuple(self._newest))
         if row.average is None:
             verdict.average_missing.add(Finding(row.sensor, row.timestamp, mean, None))
@@ -206,7 +206,7 @@ class Judge:
             verdict.average_wrong.add(Finding(row.sensor, row.timestamp, mean, row.average))
 
     def end(self) -> Verdict:
-        """The verdict, after the last row."""
+        """Returns the verdict, after the last row."""
         self._end_sensor()
         for sensor in sorted(self._waiting):
             self._begin_sensor(sensor)
@@ -221,7 +221,7 @@ class Judge:
         self._newest.clear()
 
     def _end_sensor(self) -> None:
-        """What has no row was refused, or was never acknowledged, or is lost."""
+        """Judges the readings without a row: each was refused, or never acknowledged, or is lost."""
         if self._sensor is None:
             return
         for timestamp, (value, acked) in sorted(self._missing.items()):
@@ -237,7 +237,7 @@ class Judge:
         if sent is not None:
             if sent[0] == value:
                 return
-            if timestamp in self._refused_now:  # in conflict with one that was there before
+            if timestamp in self._refused_now:  # it conflicts with an earlier reading
                 self._verdict.dead_letters += 1
             else:
                 self._verdict.altered.add(Finding(sensor, timestamp, sent[0], value))
@@ -246,9 +246,9 @@ class Judge:
 
 
 def judge(
-    entries: Iterable[Entry], rows: Iterable[Row], refused: Iterable[tuple[int, float]] = (), *, window: int
+    entries: Iterable[Entry], rows: Iterable[StoredIdentity], refused: Iterable[tuple[int, float]] = (), *, window: int
 ) -> Verdict:
-    """The verdict over a ledger and all rows of its sensors, in the order of sensor and time."""
+    """Compares a ledger with all rows of its sensors, which come in the order of sensor and time."""
     judge = Judge(Expected(entries), refused, window=window)
     for row in rows:
         judge.see(row)
@@ -256,9 +256,9 @@ def judge(
 
 
 def identities(key: bytes | None, raw: bytes | None) -> list[tuple[int, float]]:
-    """The readings in a record of any topic, dead letters too; none where its bytes hold none.
+    """The identities of the readings in a record of any topic, dead letters too; empty when its bytes hold none.
 
-    `raw` is a record of a later topic, or a sensor's payload, or an element of it with the MQTT topic as `key`.
+    `raw`: a record of a later topic; or, with the MQTT topic as `key`, a sensor's payload or an element of it.
     """
     if raw is None:
         return []
@@ -268,6 +268,6 @@ def identities(key: bytes | None, raw: bytes | None) -> list[tuple[int, float]]:
         sensor = None if key is None else sensor_of(key.decode(errors="replace"))
         if sensor is None:
             return []
-        found = decode_payload(sensor, raw, now=math.inf, future_tolerance_s=0)
+        found = decode_payload(sensor, raw, now=math.inf, future_tolerance_s=0, time_min=0)
         return [(reading.sensor, reading.timestamp) for reading in found if isinstance(reading, Reading)]
     return [(reading.sensor, normalized(reading.timestamp))]

@@ -1,1 +1,1 @@
-"""Faust at batch speed: all that one poll returned is one unit of work. Knows batches and offsets, not sensors."""
+"""Faust at batch speed: the records of one poll are one unit of work. Knows batches and offsets, not sensors."""

@@ -1,4 +1,4 @@
-"""What an agent gets, a `Batch` at a time; and who is told when partitions come and go."""
+"""A `Batch`, the unit that an agent handles, and the listener that hears when partitions come and go."""
 
 from __future__ import annotations
 
@@ -10,39 +10,27 @@ import faust
 from faust.types import TP
 
 from backend_demo.faust_batch.offsets import Delivery
+from backend_demo.kafka_record import Record
 
 if TYPE_CHECKING:
     from backend_demo.faust_batch.transport import Consumer
 
 
-class Record(Protocol):
-    """A Kafka record, as aiokafka hands it out."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def timestamp(self) -> int: ...  # epoch milliseconds
-
-
 class PartitionListener(Protocol):
-    """Is told when partitions come and go; what it awaits holds the rebalance up."""
+    """Hears when partitions come and go. A rebalance waits until its methods return."""
 
     async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
-        """Before the first record is fetched: where the log of each partition begins, and its end (exclusive).
+        """Called before the first record is fetched, with the begin and the end (exclusive) of each partition's log.
 
-        Returns the offsets at which to begin, where that is not the committed one.
+        Returns the offsets at which to begin, where they differ from the committed ones.
         """
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
-        """No batch is in work any more; what is acknowledged in here is still committed."""
+        """Called when no batch is in work any more. What is acknowledged here is still committed."""
 
 
 class Batch:
-    """The records of one poll, by partition and in the order of their offsets."""
+    """The records of one poll, by partition, in the order of their offsets."""
 
     __slots__ = ("_consumer", "_delivery", "records")
 
@@ -56,21 +44,21 @@ class Batch:
         return {tp.partition: found for tp, found in self.records.items() if tp.topic == topic}
 
     def ack(self) -> None:
-        """Everything that follows from this batch is durable: its offsets may be committed."""
+        """Acknowledges the batch: its outcome is durable, so its offsets may be committed."""
         self._consumer.offsets.acknowledge(self._delivery)
 
     def in_work(self) -> AbstractContextManager[None]:
-        """While an agent handles it."""
+        """A context for the time in which an agent handles the batch."""
         return self._consumer.in_work()
 
     @property
     def stale(self) -> bool:
-        """Whether partitions have moved since: these records will be delivered again, here or elsewhere."""
+        """Whether partitions have moved since: these records will be delivered again, here or to another member."""
         return self._delivery.epoch != self._consumer.offsets.epoch
 
 
 async def batches(stream: Any) -> AsyncIterator[Batch]:
-    """The batches of an agent's stream. A batch counts as handled when the next one is asked for."""
+    """Iterates over the batches of an agent's stream. Asking for the next batch says that this one is handled."""
     async for event in stream.noack().events():
         batch: Batch = event.value
         if not batch.stale:
@@ -79,7 +67,7 @@ async def batches(stream: Any) -> AsyncIterator[Batch]:
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
-    """Leaves a message as it is: its value is a Batch."""
+    """Decodes nothing: the value of a message is a Batch."""
 
     def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
         return None

@@ -11,20 +11,20 @@ from typing import Any
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException
 
-#: Most records of a partition in one poll: with a backlog, a batch holds something of every partition.
+#: Most records of a partition in one poll, so that with a backlog a batch holds records of every partition.
 PARTITION_RECORDS = 2_500
 
 
 def take_whole_batches(fetcher: Any) -> None:
-    """From now on this fetcher hands out aiokafka's own records: offset, timestamp (ms), key, value, headers.
+    """Makes this fetcher return aiokafka's own records: offset, timestamp (ms), key, value, headers.
 
-    To be called before it fetches. Other consumers of the process stay as they are.
+    Call it before the fetcher fetches. Other consumers of the process are not affected.
     """
     fetcher._records = _Fetched()
 
 
 class _Fetched(OrderedDict[Any, Any]):
-    """What was fetched and not yet taken, by partition."""
+    """Records that were fetched and not yet taken, by partition."""
 
     def __setitem__(self, partition: Any, result: Any) -> None:
         if type(result) is FetchResult:  # else an error
@@ -33,7 +33,7 @@ class _Fetched(OrderedDict[Any, Any]):
 
 
 def getall(self: Any, max_records: int | None = None) -> list[Any]:
-    """In place of FetchResult.getall. Raises CorruptRecordException; the records are then fetched again."""
+    """Replaces FetchResult.getall. Raises CorruptRecordException; the records are then fetched again."""
     if not self.check_assignment(self._topic_partition) or not self.has_more():
         return []
     source = self._partition_records
@@ -61,7 +61,7 @@ def getall(self: Any, max_records: int | None = None) -> list[Any]:
 
 
 def _next_batch(result: Any) -> tuple[Iterator[Any], int] | None:
-    """The records of a fetch's next batch, and the offset after them; None after the last one."""
+    """Returns the records of the next batch and the offset after them; None after the last batch."""
     source = result._partition_records
     while source._records.has_next():
         batch = source._records.next_batch()
@@ -69,6 +69,6 @@ def _next_batch(result: Any) -> tuple[Iterator[Any], int] | None:
             result._partition_records = None
             raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
         if not batch.is_control_batch:
-            return chain(batch), batch.next_offset  # a batch can be iterated over once: chain keeps the place
+            return chain(batch), batch.next_offset  # a batch can be iterated over only once: chain keeps the position
         source.next_fetch_offset = batch.next_offset
     return None

@@ -1,4 +1,4 @@
-"""Which offsets may be committed: per partition, the longest acknowledged prefix of what was delivered. Pure."""
+"""Decides which offsets may be committed: per partition, the longest acknowledged prefix of the deliveries. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ P = TypeVar("P")
 
 @dataclass(slots=True, eq=False)
 class Delivery(Generic[P]):
-    """A batch that was handed out: where it ends in each partition, and in which epoch."""
+    """A delivered batch: its epoch, and where it ends in each partition."""
 
     epoch: int
     ends: Mapping[P, int]
@@ -22,36 +22,36 @@ class Delivery(Generic[P]):
 
 
 class OffsetTracker(Generic[P]):
-    """Follows deliveries and acknowledgements; an epoch ends when partitions move or positions are sought.
+    """Tracks deliveries and acknowledgements. An epoch ends when partitions move or positions are changed by a seek.
 
-    What was delivered in an earlier epoch will be delivered again (to us or to another consumer), so its
-    acknowledgement means nothing any more.
+    Records of an earlier epoch will be delivered again (here or to another consumer), so acknowledging them has no
+    effect.
     """
 
     def __init__(self) -> None:
         self.epoch = 0
         self.acknowledged = 0
-        """Batches so far."""
+        """Batches acknowledged so far."""
         self._pending: dict[P, deque[Delivery[P]]] = {}
         self._prefix: dict[P, int] = {}
         self._confirmed: dict[P, int] = {}
 
     def reset(self) -> None:
-        """Begins a new epoch: everything that is under way is forgotten."""
+        """Begins a new epoch and forgets everything under way."""
         self.epoch += 1
         self._pending.clear()
         self._prefix.clear()
         self._confirmed.clear()
 
     def deliver(self, ends: Mapping[P, int]) -> Delivery[P]:
-        """Records that the records up to `ends` (exclusive) were handed out as one batch."""
+        """Notes that the records up to `ends` (exclusive) were delivered as one batch."""
         delivery = Delivery(self.epoch, ends)
         for partition in ends:
             self._pending.setdefault(partition, deque()).append(delivery)
         return delivery
 
     def acknowledge(self, delivery: Delivery[P]) -> bool:
-        """Marks a batch as done. False: it is of an earlier epoch, and will be delivered again."""
+        """Marks a batch as done. Returns False when it is from an earlier epoch and will be delivered again."""
         if delivery.epoch != self.epoch:
             return False
         delivery.acknowledged = True
@@ -64,15 +64,15 @@ class OffsetTracker(Generic[P]):
 
     @property
     def under_way(self) -> bool:
-        """Whether a batch was handed out and not acknowledged yet."""
+        """Whether a delivered batch is not acknowledged yet."""
         return any(self._pending.values())
 
     def committable(self) -> dict[P, int]:
-        """The offsets that may be committed and that Kafka has not confirmed yet."""
+        """The offsets that may be committed and are not confirmed by Kafka yet."""
         return {
             partition: offset for partition, offset in self._prefix.items() if self._confirmed.get(partition) != offset
         }
 
     def confirm(self, offsets: Mapping[P, int]) -> None:
-        """Kafka has these offsets."""
+        """Notes that Kafka has committed these offsets."""
         self._confirmed.update(offsets)

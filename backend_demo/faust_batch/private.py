@@ -1,4 +1,4 @@
-"""Every private name of Faust and aiokafka that the transport leans on, checked when it starts; versions are pinned."""
+"""Every private name of Faust and aiokafka that the transport relies on, checked at start; versions are pinned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 
-#: (owner, name, its parameters): what we override or call.
+#: Methods that the transport overrides or calls: owner, name, parameters.
 NAMES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (Consumer, "_drain_messages", ("self", "fetcher")),
     (Consumer, "_wait_next_records", ("self", "timeout")),
@@ -33,7 +33,7 @@ NAMES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (FetchResult, "has_more", ("self",)),
 )
 
-#: Attributes that stand in the source of these methods.
+#: Attributes that the transport uses, and the methods whose source sets them.
 ATTRIBUTES: tuple[tuple[Any, str], ...] = (
     (ThreadDelegateConsumer.__init__, "self._thread"),
     (driver.AIOKafkaConsumerThread.on_start, "self._consumer"),
@@ -56,11 +56,11 @@ ATTRIBUTES: tuple[tuple[Any, str], ...] = (
 
 
 def check() -> None:
-    """Raises RuntimeError when an installed version of Faust or aiokafka lacks what the transport leans on."""
+    """Raises RuntimeError when the installed Faust or aiokafka lacks something that the transport relies on."""
     for owner, name, parameters in NAMES:
         found = getattr(owner, name, None)
         if found is None or tuple(inspect.signature(inspect.unwrap(found)).parameters) != parameters:
-            raise RuntimeError(f"{owner.__module__}.{owner.__qualname__}.{name}{parameters} is not what it was")
+            raise RuntimeError(f"{owner.__module__}.{owner.__qualname__}.{name}{parameters} is missing or has changed")
     for method, attribute in ATTRIBUTES:
         if attribute not in inspect.getsource(method):
             raise RuntimeError(f"{method.__module__}.{method.__qualname__} does not set {attribute}")

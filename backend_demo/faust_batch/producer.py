@@ -1,4 +1,4 @@
-"""A producer of whole batches: `send` returns when Kafka has acknowledged every record, whatever happens meanwhile."""
+"""A producer of whole batches: `send` returns when Kafka has acknowledged every record, however long it takes."""
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ log = structlog.get_logger(__name__)
 
 Headers = Sequence[tuple[str, bytes]]
 Message = tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Headers]
-"""Key, value and, where there are any, headers."""
+"""Key, value and optional headers."""
 
-#: Below the broker's default of 1,048,588 bytes a batch, with room for the batch's header.
+#: Largest batch, bytes: below the broker's default limit of 1,048,588, with room for the batch's header.
 BATCH_BYTES = 1_000_000
 
-#: How old what a client knows of the brokers may be. aiokafka asks those that it knows, never those of the bootstrap
-#: again: when it last asked in the midst of an outage it may know a single one, which may be the next to go.
+#: Greatest age of a client's metadata, milliseconds. aiokafka asks the brokers that it knows and never the bootstrap
+#: servers again: after asking during an outage it may know a single broker, which may be the next to fail.
 METADATA_MAX_AGE_MS = 10_000
 
 
 class BatchProducer:
     """Sends batches to partitions, idempotently and with acks=all.
 
-    aiokafka takes a sequence number when a batch is first sent and does not give it back, so after one failed batch
-    every later one to that partition fails (issue 1017 there): on any failure the producer is replaced by a new one,
-    and what was not acknowledged is sent again. A consumer may therefore see a record twice, never miss one.
+    aiokafka takes a sequence number when it first sends a batch and does not give it back, so after one failed batch
+    every later one to that partition fails (aiokafka issue 1017). So on any failure the producer is replaced, and what
+    was not acknowledged is sent again. A consumer may see a record twice, but never misses one.
     """
 
-    def __init__(self, bootstrap: str, *, client_id: str, request_timeout_s: float = 15.0) -> None:
+    def __init__(
+        self, bootstrap_servers: str, *, client_id: str, request_timeout_s: float = 15.0, **security: Any
+    ) -> None:
+        """`security`: aiokafka's own options for TLS and SASL."""
         self._options: dict[str, Any] = {
-            "bootstrap_servers": bootstrap.split(","),
+            "bootstrap_servers": bootstrap_servers.split(","),
             "client_id": client_id,
             "acks": "all",
             "enable_idempotence": True,
@@ -45,55 +48,63 @@ class BatchProducer:
             "max_batch_size": BATCH_BYTES,
             "request_timeout_ms": int(request_timeout_s * 1000),
             "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+            **security,
         }
         self._producer: AIOKafkaProducer | None = None
         self._replacing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Connects; tries again until Kafka answers."""
+        """Connects; retries until Kafka answers."""
         await self._connected()
 
     async def stop(self) -> None:
-        """Closes the connection; what is under way is given up after some seconds."""
+        """Closes the connection; gives up on batches under way after three seconds."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await _close(producer)
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; 0 when there is no such topic. Raises KafkaError."""
+        """The number of a topic's partitions; 0 when the topic does not exist. Raises KafkaError."""
         producer = await self._connected()
         metadata = await producer.client.fetch_all_metadata()
         return len(metadata.partitions_for_topic(topic) or ())
 
     async def send(self, messages: Mapping[tuple[str, int], Sequence[Message]], headers: Headers = ()) -> None:
-        """Returns when all records, by (topic, partition), are acknowledged; tries for as long as it takes.
+        """Returns when all records, given by (topic, partition), are acknowledged; retries for as long as it takes.
 
-        `headers`: of all of them, beside their own. Raises ValueError for a record that no batch can hold.
+        A record that is sent again keeps its timestamp, from which a reading may have its time. `headers`: added to
+        every record's own. Raises ValueError for a record that is too large for a batch.
         """
         todo = dict(messages)
+        now_ms = int(time.time() * 1000)
         attempt = 0
         while todo := {target: found for target, found in todo.items() if found}:
             producer = await self._connected()
             try:
-                todo = await self._send_once(producer, todo, headers)
+                todo = await self._send_once(producer, todo, headers, now_ms)
             except KafkaError as problem:
                 log.warning("send failed", problem=type(problem).__name__, detail=str(problem)[:200])
             if any(todo.values()):
                 attempt += 1
                 await self._replace(producer)
-                await asyncio.sleep(min(2.0, 0.05 * 2 ** min(attempt, 6)) * random.uniform(0.5, 1.0))
+                jitter = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+                await asyncio.sleep(min(2.0, 0.05 * 2 ** min(attempt, 6)) * jitter)
 
     async def _send_once(
-        self, producer: AIOKafkaProducer, todo: Mapping[tuple[str, int], Sequence[Message]], headers: Headers
+        self,
+        producer: AIOKafkaProducer,
+        todo: Mapping[tuple[str, int], Sequence[Message]],
+        headers: Headers,
+        now_ms: int,
     ) -> dict[tuple[str, int], Sequence[Message]]:
-        """One attempt; what is left of each partition from its first failed batch on, so that order is kept."""
+        """Makes one attempt; returns each partition's records from its first failed batch on, so that order is kept."""
         sent: list[tuple[tuple[str, int], int, asyncio.Future[Any]]] = []
         left: dict[tuple[str, int], Sequence[Message]] = {}
         try:
             for target, messages in todo.items():
                 begin = 0
                 while begin < len(messages):
-                    builder, end = _fill(producer, messages, begin, headers)
+                    builder, end = _fill(producer, messages, begin, headers, now_ms)
                     future = await producer.send_batch(builder, target[0], partition=target[1])
                     sent.append((target, begin, future))
                     begin = end
@@ -120,7 +131,7 @@ class BatchProducer:
                     await _close(producer)
                     attempt += 1
                     if attempt == 1:
-                        log.info("waits for Kafka", problem=str(problem)[:200])
+                        log.info("waiting for Kafka", problem=str(problem)[:200])
                 else:
                     self._producer = producer
                     break
@@ -134,11 +145,12 @@ class BatchProducer:
                 await _close(failed)
 
 
-def _fill(producer: AIOKafkaProducer, messages: Sequence[Message], begin: int, headers: Headers) -> tuple[Any, int]:
-    """A batch with as many messages as it holds, from `begin` on, and where the next one begins."""
+def _fill(
+    producer: AIOKafkaProducer, messages: Sequence[Message], begin: int, headers: Headers, now_ms: int
+) -> tuple[Any, int]:
+    """Fills a batch with messages from `begin` on; returns it and the index at which the next batch begins."""
     builder = producer.create_batch()
-    append = builder._builder.append  # the batch's own append costs more than this one, around which it is wrapped
-    now_ms = int(time.time() * 1000)
+    append = builder._builder.append  # BatchBuilder.append, a wrapper around this one, costs more
     common = list(headers)
     count = 0
     for message in messages[begin:] if begin else messages:
@@ -157,9 +169,9 @@ async def _close(producer: AIOKafkaProducer) -> None:
     try:
         await asyncio.wait_for(producer.stop(), 3.0)
     except (KafkaError, TimeoutError) as problem:
-        log.info("producer closed hard", problem=type(problem).__name__)
+        log.info("producer closed by force", problem=type(problem).__name__)
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that Kafka's own clients choose for a key (murmur2, as in Kafka's DefaultPartitioner)."""
+    """The partition that Kafka's Java clients choose for a key (murmur2, as in their DefaultPartitioner)."""
     return int(murmur2(key) & 0x7FFFFFFF) % partitions

@@ -1,6 +1,6 @@
-"""A Faust transport in which all that one poll returned, over all partitions, is one unit of work: a `Batch`.
+"""A Faust transport that delivers everything that one poll returns, over all partitions, as one `Batch`.
 
-Faust's own transport hands over one message at a time, at about 240 us each. Here an agent gets whole batches:
+Faust's own transport delivers one message at a time, at about 240 us each. Here an agent gets whole batches:
 
     app = faust.App("my-app", broker="kafka://127.0.0.1:9092", stream_wait_empty=False)
     app.transport = Transport([URL("kafka://127.0.0.1:9092")], app)
@@ -11,7 +11,7 @@ Faust's own transport hands over one message at a time, at about 240 us each. He
             ...            # batch.records: records by partition
             batch.ack()    # last: a crash above repeats the batch, never loses it
 
-An agent must have a concurrency of 1, and its application no tables.
+An agent must have a concurrency of 1, and its application must have no tables.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from backend_demo.faust_batch import private
-from backend_demo.faust_batch.batch import Batch, PartitionListener, Record
+from backend_demo.faust_batch.batch import Batch, PartitionListener
 from backend_demo.faust_batch.fetch import PARTITION_RECORDS, take_whole_batches
 from backend_demo.faust_batch.offsets import OffsetTracker
+from backend_demo.kafka_record import Record
 
 log = structlog.get_logger(__name__)
 
-#: Batches that are fetched and not yet handled: one in work, one ready behind it.
+#: Most batches fetched and not yet handled: one in work, one ready behind it.
 IN_FLIGHT = 2
 
-#: A batch that holds so many records need not wait for more of a partition with a backlog.
+#: Records from which on a batch is not filled up further from a partition with a backlog.
 ENOUGH_RECORDS = 4 * PARTITION_RECORDS
 
-#: Above this many records a second a paced consumer lets the broker collect records before it answers: so many bytes,
-#: for so many milliseconds at most. Many tiny fetches cost broker and consumers more than the records in them.
+#: Above this many records per second, a paced consumer lets the broker collect records before it answers: up to a
+#: number of bytes, for at most some milliseconds. Many tiny fetches cost broker and consumers more than their records.
 PACED_RATE = 400
 PACED_FETCH = (256 * 1024, 5)
 PROMPT_FETCH = (1, 500)
@@ -52,7 +53,7 @@ PROMPT_FETCH = (1, 500)
 class InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's consumer thread without the thread: aiokafka runs in the application's own event loop.
 
-    A hand-over between threads costs up to a switch interval (5 ms) of Python's lock, each way, for every poll.
+    Passing a poll between threads costs up to a switch interval (5 ms) of Python's lock, each way.
     """
 
     logger = driver.logger
@@ -81,7 +82,7 @@ class InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
-    """Faust's consumer, but for three things: what it delivers, what it commits, and who is asked at a rebalance."""
+    """Faust's consumer with three changes: it delivers batches, commits what they acknowledge, and asks a listener."""
 
     logger = driver.logger
 
@@ -92,9 +93,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._idle = asyncio.Event()
         self._idle.set()
         self._seen, self._seen_since = 0, time.monotonic()
-        """Records since then: what pacing goes by."""
+        """Records received since that time; pacing depends on their rate."""
         self._positioned_in = -1
-        """The epoch whose start positions were taken."""
+        """The epoch for which start positions were set."""
 
     def _new_consumer_thread(self) -> InLoop:
         return InLoop(self, loop=self.loop, beacon=self.beacon)
@@ -102,7 +103,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     # -- delivery
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """Faust's fetch loop: one message a poll, on one carrier partition."""
+        """Replaces Faust's fetch loop: one message per poll, on one carrier partition."""
         while not (self.should_stop or fetcher.should_stop):
             room = self._room
             await room.acquire()
@@ -121,7 +122,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     room.release()
 
     async def _poll(self) -> dict[Any, list[Record]]:
-        """What was fetched, evenly of all partitions; where few have a backlog, more of these."""
+        """Returns what was fetched, evenly from all partitions; where only a few have a backlog, more from those."""
         records, _ = await self._wait_next_records(timeout=1.0)
         sizes = [len(found) for found in (records or {}).values()]
         while sizes and max(sizes) >= PARTITION_RECORDS and sum(sizes) < ENOUGH_RECORDS:
@@ -165,7 +166,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     @contextmanager
     def in_work(self) -> Iterator[None]:
-        """While an agent handles a batch; afterwards there is room for one batch more."""
+        """A context for the time in which an agent handles a batch; afterwards there is room for one more."""
         room = self._room
         self._idle.clear()
         try:
@@ -175,18 +176,18 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             room.release()
 
     def _put_back(self, records: Mapping[Any, Sequence[Record]]) -> None:
-        """What arrives while partitions move, or at the end, is not delivered: it is to be fetched again."""
+        """Undoes a poll: records that arrive while partitions move, or at the end, are fetched again later."""
         for tp, found in records.items():
             self._thread.seek(tp, found[0].offset)
 
     def ack(self, message: Any) -> bool:
-        """Faust acknowledges what it skips; only `Batch.ack` counts here."""
+        """Ignores Faust, which acknowledges what it skips; only `Batch.ack` counts."""
         return False
 
     # -- commits
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commits what is acknowledged. A failure is told, and the offsets are tried again at the next commit."""
+        """Commits what is acknowledged. A failure is logged, and the next commit tries the offsets again."""
         assignment = self.assignment()
         offsets = {tp: offset for tp, offset in self.offsets.committable().items() if tp in assignment}
         if not offsets:
@@ -202,7 +203,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     # -- rebalances
 
     async def settle(self, limit_s: float = 10.0) -> None:
-        """Lets the batch in work end, lets the listener make durable what it holds, and commits."""
+        """Waits for the batch in work, lets the listener make its state durable, and commits."""
         self.stop_flow()
         self.app.flow_control.suspend()
         self.app.flow_control.clear()
@@ -212,18 +213,18 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             log.warning("batch still in work", limit_s=limit_s)
         if self.transport.listener is not None:
             await self.transport.listener.revoked(frozenset(self.assignment()))
-        await self.maybe_wait_for_commit_to_finish()  # what it commits is older
+        await self.maybe_wait_for_commit_to_finish()  # a commit under way has older offsets
         await self.commit()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Before the partitions go: nothing half done, everything that is done committed."""
+        """Called before the partitions go: finishes the batch in work and commits."""
         if self.assignment():
             await self.settle()
         self._begin_epoch()
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Start positions: the committed offsets, and above them what the listener says."""
+        """Sets the start positions: those of the listener, else the committed offsets."""
         self._begin_epoch()
         epoch = self.offsets.epoch
         starts = dict(await super().seek_to_committed())
@@ -238,19 +239,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return starts
 
     def resume_flow(self) -> None:
-        """Not when partitions have begun to move again since their start positions were taken: more will be said."""
+        """Does nothing when partitions have begun to move again: their start positions will be set once more."""
         if self._positioned_in == self.offsets.epoch or not self.assignment():
             super().resume_flow()
 
     def _begin_epoch(self) -> None:
         self.offsets.reset()
         left, self._room = self._room, asyncio.Semaphore(IN_FLIGHT)
-        left.release()  # the batches that nobody will handle leave no room for the fetch loop, which may wait for it
+        left.release()  # wakes the fetch loop, which may wait for batches that nobody will handle
 
-    # -- what a service wants to know
+    # -- for readiness and lag
 
     def ends(self) -> dict[TP, tuple[int, int]]:
-        """What is fetched next of each partition, and where its log ends, as its broker said with its last answer."""
+        """The next offset to fetch of each partition, and the end of its log according to the broker's last answer."""
         consumer = self._thread._consumer
         if consumer is None:
             return {}
@@ -263,7 +264,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
 
 class PatientRecovery(Recovery):  # type: ignore[misc]
-    """Waits for start positions for as long as they take: Faust's own gives up after a request's timeout, for good."""
+    """Waits for start positions without a limit: Faust's own gives up for good after the timeout of a request."""
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         await super()._wait(coro)
@@ -272,8 +273,8 @@ class PatientRecovery(Recovery):  # type: ignore[misc]
 class Transport(driver.Transport):  # type: ignore[misc]
     """Faust's aiokafka transport with batches.
 
-    `listener`: is told when partitions come and go. `paced`: where records come one by one and fast, their broker
-    collects them for some milliseconds; the consumers behind this one are paced by what it sends.
+    `listener`: hears when partitions come and go. `paced`: when records arrive one by one at a high rate, the broker
+    collects them for some milliseconds. Consumers behind this one follow the pace of its output.
     """
 
     Consumer = Consumer

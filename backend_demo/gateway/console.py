@@ -1,4 +1,4 @@
-"""The console: a static page at / that has only this gateway's own routes as its data."""
+"""Serves the console, a static page at / that gets its data from this gateway's routes only."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from starlette.types import Scope
 
 ASSETS = "/console"
 
-#: The page runs its own scripts and styles only, and talks to nobody else: what a dead letter holds stays text.
+#: The page runs only its own scripts and styles and talks to no other server, so a dead letter's payload stays text.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
-    # asked again each time, and answered with 304: a newer gateway is never mixed with an older page
+    # revalidated each time, mostly with a 304: a newer gateway never serves an older page
     "Cache-Control": "no-cache",
 }
 
 
 def install(app: FastAPI) -> None:
-    """Adds the page and its files; they tell nothing of the data, so they need no token."""
+    """Adds the page and its files; they contain no data, so they need no token."""
     static = _Files(directory=str(files("backend_demo.gateway") / "console_static"))
     app.mount(ASSETS, static)
 
@@ -34,7 +34,7 @@ def install(app: FastAPI) -> None:
 
 
 class _Files(StaticFiles):
-    """Files with the headers of the page; one that the browser has is answered with 304."""
+    """Serves files with the headers of the page, or 304 if the browser has them already."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)

@@ -1,4 +1,4 @@
-"""Work that would hold the event loop for more than a millisecond goes to a thread."""
+"""Threads for work that would block the event loop for more than a millisecond."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import ParamSpec, TypeVar
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# few: what encodes and compresses takes a whole core, and each thread keeps a heap of its own
+# few: encoding and compressing take a whole core, and each thread keeps a heap of its own
 _threads = ThreadPoolExecutor(2, thread_name_prefix="offload")
 
 
 async def offload(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """What `work` returns, or raises."""
+    """Runs `work` in a thread, and returns what it returns."""
     return await asyncio.get_running_loop().run_in_executor(_threads, partial(work, *arguments, **named))

@@ -1,1 +1,1 @@
-"""What one does to a running stack, through its addresses only."""
+"""What one does with a running stack, through its addresses only."""

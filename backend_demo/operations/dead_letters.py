@@ -6,49 +6,56 @@ import base64
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-import msgspec
-
+from backend_demo.described import described
 from backend_demo.domain.dead_letter import read_headers
-from backend_demo.domain.topics import SENSOR_MAX, sensor_of
+from backend_demo.domain.names import SENSOR_MAX
+from backend_demo.domain.topics import Partition, sensor_of
 from backend_demo.operations.kafka_log import KafkaLog
-from backend_demo.operations.tail_merge import Partition, Record, time_of
+from backend_demo.operations.kafka_record import KafkaRecord, time_of
 
-#: More of a refused payload is not shown.
+#: Bytes of a refused payload that are shown.
 PAYLOAD_MAX = 2000
-#: Records of a partition that are read at once.
+#: Most records of a partition that are read in one step.
 SPAN_MAX = 500
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """A dead letter as it is shown."""
+@described
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record or a payload that was refused."""
 
     id: str
-    """Partition and offset of the dead letter itself."""
+    """Partition and offset of the dead letter itself, in topic `dead-letter`."""
     time: float | None
-    """Epoch seconds at which it was written."""
+    """When it was refused, epoch seconds."""
     stage: str
+    """The stage that refused it."""
     reason: str
+    """The reason, in a word."""
     detail: str
+    """The reason, in a sentence."""
     sensor: int | None
-    """None: its origin names no sensor."""
+    """Null: its origin does not name a sensor."""
     topic: str
-    """The origin: Kafka's topic, or MQTT's."""
+    """The origin: a topic of Kafka or of MQTT, or `POST /v1/readings`."""
     partition: int | None
-    """None: the origin is MQTT."""
+    """Null: the origin is not Kafka."""
     offset: int | None
+    """Null: the origin is not Kafka."""
     payload: str | None
-    """The refused bytes, up to a limit; None: there were none."""
+    """The first 2000 bytes; null: there was no payload."""
     encoding: str
-    """`utf-8`: the payload is text; `base64`: it was none."""
+    """`utf-8`: the payload is text; `base64`: it is not."""
     size: int
-    """Bytes of the whole payload."""
+    """Size of the whole payload, bytes."""
     truncated: bool
-    """The payload is longer than what stands here."""
+    """The payload is longer than what is shown."""
 
 
-def refused(record: Record) -> Refused:
-    """What a record of the topic `dead-letter` tells; also of one whose headers are not ours."""
+def refused(record: KafkaRecord) -> Refused:
+    """The dead letter in a record of the topic `dead-letter`, also when its headers are not ours."""
     headers = read_headers((name, value or b"") for name, value in record.headers)
     raw = record.value
     shown = (raw or b"")[:PAYLOAD_MAX]
@@ -72,7 +79,7 @@ def refused(record: Record) -> Refused:
 
 
 def _text(raw: bytes, *, cut: bool) -> str | None:
-    """The bytes as text; None where they are none. `cut`: the last character may be there in part."""
+    """The bytes as text; None: they are not UTF-8. `cut`: the last character may be incomplete."""
     try:
         return raw.decode()
     except UnicodeDecodeError as problem:
@@ -99,7 +106,7 @@ async def newest(
 ) -> tuple[list[Refused], bool]:
     """The newest `count` wanted ones of the log's partitions, newest first, and whether there may be older ones.
 
-    Looks back, part by part, until no older one can belong to them, or until the time is over.
+    Reads backwards, part by part, until no older one can be among them, or until time is up.
     """
     deadline = time.monotonic() + limit_s
     begins, ends = await log.starts(0), await log.ends()

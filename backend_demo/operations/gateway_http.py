@@ -1,4 +1,4 @@
-"""HTTP to a gateway: whatever goes wrong there comes out as an error of ours, with a hint."""
+"""HTTP to a gateway: every failure becomes an error of ours, with a hint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from backend_demo.errors import BdemoError, ConfigurationInvalid, ServiceFailed, TimedOut, UnknownName, UsageError
 
 CONNECT_TIMEOUT_S = 5.0
-#: Between two pieces of an answer; the gateway's own limits are shorter.
+#: Longest wait between two pieces of an answer; the gateway's own limits are shorter.
 READ_TIMEOUT_S = 30.0
 
 _NO_ANSWER = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -36,18 +36,20 @@ _T = TypeVar("_T")
 
 
 class Http:
-    """The gateway at `url`. Raises UsageError when that is no URL."""
+    """The gateway at `url`. Raises UsageError when it is not a URL."""
 
     def __init__(self, url: str, token: str = "") -> None:
         self._url = url.rstrip("/")
         try:
             parsed = httpx.URL(self._url)
         except httpx.InvalidURL as problem:
-            raise UsageError(f"no URL: {url[:60]!r}: {problem}", hint="write http://host:port") from problem
+            raise UsageError(f"invalid URL {url[:60]!r}: {problem}", hint="write http://host:port") from problem
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise UsageError(f"no URL: {url[:60]!r}", hint="write http://host:port")
+            raise UsageError(f"invalid URL {url[:60]!r}", hint="write http://host:port")
         if not token.isascii() or not token.isprintable():
-            raise UsageError("the token has characters that no token has", hint="look at --token, BDEMO_GATEWAY_TOKEN")
+            raise UsageError(
+                "invalid token: it contains characters that no token has", hint="check --token and BDEMO_GATEWAY_TOKEN"
+            )
         self._token = token
         self._client = httpx.Client(
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
@@ -58,7 +60,7 @@ class Http:
             trust_env=False,
         )
         if parsed.host in ("127.0.0.1", "localhost", "::1"):
-            self._client.headers["Accept-Encoding"] = "identity"  # to pack and unpack takes longer than to send
+            self._client.headers["Accept-Encoding"] = "identity"  # compressing takes longer than sending
 
     def close(self) -> None:
         """Ends the connections."""
@@ -76,7 +78,7 @@ class Http:
             raise self._stranger() from problem
 
     def stream(self, path: str, parameters: Mapping[str, Any], media_type: str) -> Iterator[bytes]:
-        """The answer as it comes, piece by piece; the last one comes only when it was whole. Raises as `get`."""
+        """Yields the answer as it arrives; ends without an error only when it was complete. Raises as `get`."""
         with self._errors(), self._client.stream("GET", self._url + path, params=parameters) as response:
             if response.status_code != 200:
                 response.read()
@@ -93,16 +95,16 @@ class Http:
             if "CERTIFICATE_VERIFY_FAILED" in str(problem):
                 raise ConfigurationInvalid(
                     f"the certificate of {self._url} is not trusted",
-                    hint="name the file of who signed it: SSL_CERT_FILE=ca.pem bdemo query ...",
+                    hint="name the file of its CA: SSL_CERT_FILE=ca.pem bdemo query ...",
                 ) from problem
             raise ServiceFailed(f"the gateway does not answer at {self._url}", hint="see: bdemo status") from problem
         except httpx.TimeoutException as problem:
             raise TimedOut(
-                f"the gateway at {self._url} said nothing for {READ_TIMEOUT_S:.0f} s", hint="see: bdemo logs gateway"
+                f"the gateway at {self._url} sent nothing for {READ_TIMEOUT_S:.0f} s", hint="see: bdemo logs gateway"
             ) from problem
         except httpx.HTTPError as problem:
             raise ServiceFailed(
-                f"the gateway at {self._url} broke off its answer", hint="see: bdemo logs gateway"
+                f"the gateway at {self._url} broke off in the middle of its answer", hint="see: bdemo logs gateway"
             ) from problem
 
     def _problem(self, response: httpx.Response) -> BdemoError:
@@ -116,18 +118,18 @@ class Http:
         if told.code == "unknown_sensor":
             return _unknown_sensor(told)
         if status == 401:
-            missing = f"the gateway at {self._url} wants a token"
+            missing = f"the gateway at {self._url} requires a token"
             return ConfigurationInvalid(
-                f"the gateway at {self._url} refuses this token" if self._token else missing,
-                hint="give its token by --token or BDEMO_GATEWAY_TOKEN",
+                f"the gateway at {self._url} rejects this token" if self._token else missing,
+                hint="pass its token with --token or BDEMO_GATEWAY_TOKEN",
             )
         if status == 422:
             wrong = "; ".join(f"--{found.field.replace('_', '-')}: {found.reason}" for found in told.errors[:3])
             return UsageError(wrong or said, hint="see: bdemo query --help")
         if status in (406, 413, 414):
-            return UsageError(f"the gateway refuses that: {said}", hint="ask for less, or for another form")
+            return UsageError(f"the gateway refuses the request: {said}", hint="ask for less, or for another format")
         if status == 429:
-            return ServiceFailed(f"the gateway has too much to do: {said}", hint=later)
+            return ServiceFailed(f"the gateway is overloaded: {said}", hint=later)
         if status == 504:
             return TimedOut(said, hint="ask for a shorter range, fewer sensors or larger buckets")
         if status == 503:
@@ -135,7 +137,7 @@ class Http:
         return ServiceFailed(f"the gateway answers {status}: {said}", hint="see: bdemo logs gateway")
 
     def _stranger(self) -> ServiceFailed:
-        return ServiceFailed(f"what answers at {self._url} is no gateway of bdemo", hint="look at the URL")
+        return ServiceFailed(f"what answers at {self._url} is not a bdemo gateway", hint="check the URL")
 
 
 def _unknown_sensor(told: _Problem) -> UnknownName:

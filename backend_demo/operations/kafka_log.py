@@ -1,49 +1,50 @@
-"""Kafka's log without a consumer group: reads partitions from given offsets, and goes on there when Kafka was away."""
+"""Kafka's log without a consumer group: reads partitions from given offsets and continues there after an outage."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from backend_demo.adapters import kafka
+from backend_demo.adapters.kafka import Brokers
+from backend_demo.adapters.kafka_refusal import unreachable
+from backend_demo.domain.topics import Partition
 from backend_demo.errors import ServiceFailed
-from backend_demo.operations.tail_merge import Partition, Record
+from backend_demo.operations.kafka_record import KafkaRecord
 
+CLIENT_ID = "bdemo-tail"
 #: A call to Kafka that takes longer has failed.
 CALL_S = 5.0
+#: aiokafka's own limit for a request; a call of ours is over before.
+REQUEST_TIMEOUT_S = 2 * CALL_S
 #: How long one poll waits for records.
 POLL_S = 1.0
-#: Records that one poll returns at most; what else was fetched stays undecoded in the client.
+#: Most records that one poll returns; the rest of what was fetched stays undecoded in the client.
 POLL_RECORDS = 1000
 RETRY_S = 1.0
 
-#: What a KafkaLog tells its user.
+#: Notices of a KafkaLog.
 AWAY, BACK = "waiting for Kafka", "Kafka is back"
 
 
-async def partitions_of(bootstrap: str) -> dict[str, list[Partition]]:
+async def partitions_of(brokers: Brokers) -> dict[str, list[Partition]]:
     """Every topic with its partitions. Raises ServiceFailed."""
-    return (await cluster_of(bootstrap))[1]
+    return (await cluster_of(brokers))[1]
 
 
-async def cluster_of(bootstrap: str) -> tuple[str, dict[str, list[Partition]]]:
+async def cluster_of(brokers: Brokers) -> tuple[str, dict[str, list[Partition]]]:
     """The id of the Kafka cluster, and every topic with its partitions. Raises ServiceFailed."""
-    admin = AIOKafkaAdminClient(**_client_options(bootstrap))
     try:
-        async with asyncio.timeout(CALL_S):
-            await admin.start()
+        async with kafka.admin(brokers, CLIENT_ID, limit_s=CALL_S, request_timeout_s=REQUEST_TIMEOUT_S) as admin:
             cluster = await admin.describe_cluster()
             described = await admin.describe_topics()
     except (KafkaError, OSError) as problem:
-        raise _unreachable(bootstrap) from problem
-    finally:
-        await admin.close()
+        raise await unreachable(brokers) from problem
     return str(cluster["cluster_id"]), {
         topic["topic"]: sorted(TopicPartition(topic["topic"], entry["partition"]) for entry in topic["partitions"])
         for topic in described
@@ -55,14 +56,14 @@ class KafkaLog:
 
     def __init__(
         self,
-        bootstrap: str,
+        brokers: Brokers,
         partitions: Sequence[Partition],
         *,
         patience_s: float | None,
         notify: Callable[[str], None],
     ) -> None:
         """`patience_s`: how long Kafka may be away before that is a ServiceFailed; None: for ever."""
-        self._bootstrap = bootstrap
+        self._brokers = brokers
         self._partitions = [TopicPartition(*partition) for partition in partitions]
         self._patience_s = patience_s
         self._notify = notify
@@ -70,13 +71,13 @@ class KafkaLog:
         self._silent_polls = 0
         self._sought = False
         self.positions: dict[Partition, int] = dict.fromkeys(self._partitions, 0)
-        """The offset that comes next in each partition."""
+        """The next offset of each partition."""
 
     async def __aenter__(self) -> Self:
         try:
             await self._connect()
         except (KafkaError, OSError) as problem:
-            raise _unreachable(self._bootstrap) from problem
+            raise await unreachable(self._brokers) from problem
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -101,8 +102,8 @@ class KafkaLog:
 
     async def read(
         self, starts: Mapping[Partition, int], ends: Mapping[Partition, int]
-    ) -> AsyncGenerator[dict[Partition, list[Record]], None]:
-        """What lies between these offsets, a poll at a time, which may be empty; moves `positions` no further."""
+    ) -> AsyncGenerator[dict[Partition, list[KafkaRecord]], None]:
+        """Yields what lies between these offsets, one poll at a time (it may be empty); `positions` end there."""
         self.seek(starts)
         while behind := [partition for partition, end in ends.items() if self.positions[partition] < end]:
             found = await self.poll(behind)
@@ -113,7 +114,7 @@ class KafkaLog:
             }
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        """Goes to these offsets; from now on, what comes there is fetched."""
+        """Moves to these offsets and starts fetching from there."""
         self._sought = True
         self.positions.update(positions)
         for partition, offset in positions.items():
@@ -121,18 +122,15 @@ class KafkaLog:
         self._consumer.resume(*map(TopicPartition._make, positions))
 
     def rest(self) -> None:
-        """Fetches nothing until the next `seek`: a question need not wait behind a fetch for which there is no record.
-
-        That would be half a second.
-        """
+        """Stops fetching until the next `seek`: else a question waits up to 0.5 s behind a fetch that finds nothing."""
         self._consumer.pause(*self._partitions)
 
     async def poll(
         self, partitions: Collection[Partition] = (), *, wait_s: float = POLL_S
-    ) -> dict[Partition, list[Record]]:
+    ) -> dict[Partition, list[KafkaRecord]]:
         """The next records of these partitions (none named: of all), oldest first; nothing when none come in time.
 
-        Waits, and says so, while Kafka is away. Raises ServiceFailed when that takes too long, or on unreadable data.
+        While Kafka is away, it notifies and waits. Raises ServiceFailed when that takes too long or data is unreadable.
         """
         asked = [TopicPartition(*partition) for partition in partitions] or self._partitions
         try:
@@ -151,15 +149,15 @@ class KafkaLog:
         return {partition: [_record(record) for record in records] for partition, records in found.items()}
 
     async def _look_after_silence(self, asked: Sequence[TopicPartition]) -> None:
-        """Tells silence from an outage: fails when Kafka does not answer, or holds records that do not come."""
+        """Tells silence from an outage: raises when Kafka does not answer, or has records that do not arrive."""
         async with asyncio.timeout(CALL_S):
             ends = await self._consumer.end_offsets(asked)
         behind = any(self.positions[partition] < end for partition, end in ends.items())
         self._silent_polls = self._silent_polls + 1 if behind else 0
         if self._silent_polls > CALL_S / POLL_S:
-            # aiokafka goes on by itself after an outage, but not after every one (its issues 551 and 703)
+            # aiokafka recovers from most outages by itself, but not from all (its issues 551 and 703)
             await self._disconnect()
-            raise KafkaTimeoutError("records are there and do not come")
+            raise KafkaTimeoutError("there are records, and they do not arrive")
 
     async def _ask(self, question: Callable[[Any], Awaitable[Any]]) -> Any:
         while True:
@@ -174,7 +172,7 @@ class KafkaLog:
         if isinstance(problem, KafkaError) and not (problem.retriable or isinstance(problem, KafkaTimeoutError)):
             raise ServiceFailed(
                 f"Kafka's records cannot be read: {type(problem).__name__}: {problem}",
-                hint="leave that topic out, or look with: bdemo logs kafka",
+                hint="leave that topic out, or see: bdemo logs kafka",
             ) from problem
         self._notify(AWAY)
         began = time.monotonic()
@@ -186,7 +184,7 @@ class KafkaLog:
                     await self._consumer.end_offsets(self._partitions)
             except (KafkaError, OSError) as again:
                 if self._patience_s is not None and time.monotonic() - began > self._patience_s:
-                    raise _unreachable(self._bootstrap) from again
+                    raise await unreachable(self._brokers) from again
                 await asyncio.sleep(RETRY_S)
             else:
                 break
@@ -194,9 +192,7 @@ class KafkaLog:
         self._notify(BACK)
 
     async def _connect(self) -> None:
-        consumer = AIOKafkaConsumer(
-            group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", **_client_options(self._bootstrap)
-        )
+        consumer = kafka.reader(self._brokers, CLIENT_ID, request_timeout_s=REQUEST_TIMEOUT_S)
         try:
             async with asyncio.timeout(CALL_S):
                 await consumer.start()
@@ -222,21 +218,11 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
     stopping = asyncio.ensure_future(consumer.stop())
     await asyncio.wait([stopping], timeout=CALL_S)
     if stopping.done() and not stopping.cancelled():
-        stopping.exception()  # of no interest; asked for, so that asyncio does not report it as overlooked
+        stopping.exception()  # retrieved, so that asyncio does not report that nobody did
 
 
-def _client_options(bootstrap: str) -> dict[str, Any]:
-    # its lines about lost connections (80 a second in an outage) must not reach the user: `notify` tells it once
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    return {"bootstrap_servers": bootstrap, "client_id": "bdemo-tail", "request_timeout_ms": round(2000 * CALL_S)}
-
-
-def _unreachable(bootstrap: str) -> ServiceFailed:
-    return ServiceFailed(f"cannot reach Kafka at {bootstrap}", hint="is it running? look with: bdemo status")
-
-
-def _record(record: Any) -> Record:
-    return Record(
+def _record(record: Any) -> KafkaRecord:
+    return KafkaRecord(
         record.topic,
         record.partition,
         record.offset,

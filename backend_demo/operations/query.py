@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from backend_demo.domain.names import NAMED_MIN
 from backend_demo.domain.reading import Reading
+from backend_demo.domain.sensor_name import SensorName
 from backend_demo.operations.gateway_http import Http
 
-#: What the gateway gives at once.
-PAGE_MAX, SENSORS_PAGE_MAX = 10_000, 1000
-#: Rows that are held of all sensors together.
+#: Most rows, most sensors and most names in a page of the gateway.
+PAGE_MAX, SENSORS_PAGE_MAX, NAMES_PAGE_MAX = 10_000, 1000, 10_000
+#: Shortest time between two looks for names that are new, seconds.
+NAMES_EVERY_S = 10.0
+#: Most rows held in memory, of all sensors together.
 PAGES_ROWS = 100_000
 
-Row: TypeAlias = tuple[Any, ...]
+AnswerRow: TypeAlias = tuple[Any, ...]
+"""A row of an answer, whose columns differ by query: of readings and averages it is a Row."""
 
 READING = ("sensor", "timestamp", "value")
-SENSOR = ("sensor", "count", "first", "last", "last_value", "last_average")
+SENSOR = ("sensor", "count", "first", "last", "last_value", "last_average", "name")
 
 _ROUTES = {"range": "readings", "average": "averages"}
 
@@ -30,7 +37,7 @@ MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-"""The forms in which the gateway streams a whole range."""
+"""The formats in which the gateway streams a whole range."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +55,21 @@ class Range:
     bucket: str | None = None
     aggregates: tuple[str, ...] = ("mean", "min", "max", "count")
     zone: str = "UTC"
-    """With a bucket: what is told of it, and whose midnight it is counted from."""
+    """With a bucket: its columns, and the time zone whose midnight it is counted from."""
     max_points: int | None = None
-    """Of each sensor, chosen so that the line through them looks the same."""
+    """Most rows of each sensor, chosen so that the line through them looks the same."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of its rows; the second is the time."""
+        """Names of the rows' columns; the second is the time."""
         return ("sensor", "from", *self.aggregates) if self.bucket else READING
 
-    def sort_key(self, row: Row) -> tuple[float, int]:
+    def sort_key(self, row: AnswerRow) -> tuple[float, int]:
         """By time; at the same time, by sensor."""
         return (-row[1] if self.descending else row[1], row[0])
 
-    def answer(self, rows: Sequence[Row]) -> Answer:
-        """These rows, as all that there are."""
+    def answer(self, rows: Sequence[AnswerRow]) -> Answer:
+        """An answer that has these rows and is complete."""
         zone = self.zone if self.bucket else None
         return Answer(
             self.query, rows, self.columns, self.sensors, self.start, self.end, descending=self.descending, zone=zone
@@ -74,7 +81,7 @@ class Answer:
     """What a query found."""
 
     query: Literal["latest", "range", "average", "sensors"]
-    rows: Sequence[Row]
+    rows: Sequence[AnswerRow]
     columns: tuple[str, ...] = READING
     sensors: tuple[int, ...] = ()
     """Those that were asked for; none: all."""
@@ -82,11 +89,13 @@ class Answer:
     """First time of the range, epoch seconds; None: there is none."""
     end: float | None = None
     complete: bool = True
-    """Whether these are all rows that there are."""
+    """Whether there are no more rows."""
     descending: bool = True
     """Newest first."""
     zone: str | None = None
     """Time zone of the buckets."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Names of its sensors, for people; a sensor may have none."""
 
 
 class _Latest(msgspec.Struct):
@@ -100,7 +109,7 @@ class _Page(msgspec.Struct):
     averages: list[dict[str, Any]] = []
     buckets: list[dict[str, Any]] = []
 
-    def rows(self, columns: Sequence[str]) -> list[Row]:
+    def rows(self, columns: Sequence[str]) -> list[AnswerRow]:
         return [tuple(map(row.get, columns)) for rows in (self.readings, self.averages, self.buckets) for row in rows]
 
 
@@ -109,11 +118,18 @@ class _Sensors(msgspec.Struct):
     next: int | None
 
 
+class _Names(msgspec.Struct):
+    names: list[SensorName]
+    next: int | None
+
+
 class Gateway:
-    """The REST gateway at `url`. Raises UsageError when that is no URL; each method as `Http.get`."""
+    """The REST gateway at `url`. Raises UsageError when it is not a URL; each method as `Http.get`."""
 
     def __init__(self, url: str, token: str = "") -> None:
         self._http = Http(url, token)
+        self._names: dict[int, str] = {}
+        self._names_asked_at = -math.inf
 
     def __enter__(self) -> Gateway:
         return self
@@ -142,7 +158,30 @@ class Gateway:
             complete = next(every, None) is None
         return Answer("sensors", rows, SENSOR, tuple(numbers), complete=complete)
 
-    def _all_sensors(self, page: int) -> Iterator[Row]:
+    def names_of(self, sensors: Iterable[int]) -> Mapping[int, str]:
+        """The names of these sensors, and maybe others; one that has none is left out.
+
+        The gateway is asked when one of them may have a name that is not known yet, and not more often than it may take
+        a new name to get there.
+        """
+        now = time.monotonic()
+        unknown = any(sensor >= NAMED_MIN and sensor not in self._names for sensor in sensors)
+        if unknown and now - self._names_asked_at > NAMES_EVERY_S:
+            self._names_asked_at = now
+            parameters = {"limit": NAMES_PAGE_MAX}
+            while True:
+                found = self._http.get("/v1/sensor-names", parameters, _Names)
+                self._names.update((each.sensor, each.name) for each in found.names)
+                if found.next is None:
+                    break
+                parameters["after"] = found.next
+        return self._names
+
+    def named(self, answer: Answer) -> Answer:
+        """The answer with the names of its sensors."""
+        return replace(answer, names=self.names_of({*answer.sensors, *(row[0] for row in answer.rows)}))
+
+    def _all_sensors(self, page: int) -> Iterator[AnswerRow]:
         parameters = {"limit": page}
         while True:
             found = self._http.get("/v1/sensors", parameters, _Sensors)
@@ -175,7 +214,7 @@ class Gateway:
             newest = newest[: limit + 1]
         return [row[0] for row in newest]
 
-    def blocks(self, wanted: Range) -> Iterator[Sequence[Row]]:
+    def blocks(self, wanted: Range) -> Iterator[Sequence[AnswerRow]]:
         """All rows, by sensor and then by time, as they come: never all in memory."""
         if wanted.bucket:
             yield from self._page_by_page(wanted, PAGE_MAX)
@@ -193,11 +232,11 @@ class Gateway:
         parameters = {**_parameters(wanted), **everything, "format": form}
         return self._http.stream(f"/v1/{_ROUTES[wanted.query]}", parameters, MEDIA_TYPES[form])
 
-    def _pages(self, wanted: Range, size: int) -> Iterator[Row]:
+    def _pages(self, wanted: Range, size: int) -> Iterator[AnswerRow]:
         for page in self._page_by_page(wanted, size):
             yield from page
 
-    def _page_by_page(self, wanted: Range, size: int) -> Iterator[Sequence[Row]]:
+    def _page_by_page(self, wanted: Range, size: int) -> Iterator[Sequence[AnswerRow]]:
         parameters = {**_parameters(wanted), "limit": size}
         while True:
             found = self._http.get(f"/v1/{_ROUTES[wanted.query]}", parameters, _Page)
@@ -208,7 +247,7 @@ class Gateway:
 
 
 def _parameters(wanted: Range) -> dict[str, Any]:
-    """Of a route of the gateway."""
+    """Query parameters of the gateway's route."""
     optional = {"to": wanted.end, "max_points": wanted.max_points}
     buckets = {"bucket": wanted.bucket, "agg": ",".join(wanted.aggregates), "tz": wanted.zone}
     return {

@@ -13,16 +13,16 @@ from typing import Any, TypeVar
 import asyncpg
 import msgspec
 
+from backend_demo.adapters import postgres
 from backend_demo.errors import BdemoError, ConfigurationInvalid, ServiceFailed, TimedOut, UsageError
 
-CONNECT_TIMEOUT_S = 5.0
-#: Beyond the time that the server gives a statement: then the server itself hangs.
+#: Wait beyond the server's own time limit, seconds: after that, the server itself hangs.
 PATIENCE_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
-#: What PostgreSQL can count, in milliseconds.
+#: Longest time limit that PostgreSQL can count, in milliseconds.
 LONGEST_TIMEOUT_S = 2_147_483.0
-#: For a reader that has stopped (`| less`): an open transaction holds back vacuum.
-IDLE_TIMEOUT = "10min"
+#: Limit for a reader that has stopped (`| less`), seconds: an open transaction holds back vacuum.
+IDLE_TIMEOUT_S = 600.0
 
 FIRST_BLOCK, BLOCK = 50, 2000
 
@@ -32,12 +32,12 @@ _LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
 
 
 @dataclass(frozen=True)
-class Column:
-    """Of a result; no two have the same name."""
+class ResultColumn:
+    """A column of a result; no two have the same name."""
 
     name: str
     type: str
-    """PostgreSQL's name of it; of an array, with `[]` behind it."""
+    """PostgreSQL's name of the type; an array's ends in `[]`."""
 
 
 class Statement:
@@ -51,10 +51,10 @@ class Statement:
     def __init__(self, dsn: str, text: str, timeout_s: float) -> None:
         """`timeout_s`: for the first row, and for each block of rows, on the server."""
         if not text.strip():
-            raise UsageError("there is no statement", hint='write: bdemo query sql "select ..."')
+            raise UsageError("the statement is empty", hint='write: bdemo query sql "select ..."')
         if timeout_s > LONGEST_TIMEOUT_S:
             raise UsageError("the time limit is longer than PostgreSQL can count", hint="give at most 24 days")
-        self.columns: tuple[Column, ...] = ()
+        self.columns: tuple[ResultColumn, ...] = ()
         self._dsn, self._text, self._timeout_s = dsn, text, timeout_s
         self._connection: Any = None
         self._cursor: Any = None
@@ -87,18 +87,10 @@ class Statement:
             return self._runner.run(limited())
 
     async def _open(self) -> None:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            self._connection = await asyncpg.connect(
-                self._dsn,
-                timeout=CONNECT_TIMEOUT_S,
-                server_settings={
-                    "application_name": "bdemo query sql",
-                    "default_transaction_read_only": "on",
-                    "statement_timeout": f"{max(1, round(self._timeout_s * 1000))}ms",
-                    "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
-                    "client_connection_check_interval": "1s",
-                },
-            )
+        limits = postgres.reading_only(statement_timeout_s=self._timeout_s, idle_timeout_s=IDLE_TIMEOUT_S)
+        self._connection = await postgres.connect(
+            self._dsn, application="bdemo query sql", settings={**limits, "client_connection_check_interval": "1s"}
+        )
         if self._connection.get_settings().is_superuser == "on":
             raise ConfigurationInvalid(
                 "BDEMO_POSTGRES_READER_DSN names a superuser, who may do anything",
@@ -111,10 +103,11 @@ class Statement:
         attributes = prepared.get_attributes()
         if not attributes:
             raise UsageError(
-                "the statement gives no rows: it is not run", hint="only what reads is: select, with, values, table"
+                "the statement returns no rows, so it was not run",
+                hint="use a statement that reads: select, with, values, table",
             )
         self.columns = tuple(
-            Column(name, attribute.type.name)
+            ResultColumn(name, attribute.type.name)
             for name, attribute in zip(distinct([each.name for each in attributes]), attributes, strict=True)
         )
         self._cursor = await prepared.cursor()
@@ -123,7 +116,7 @@ class Statement:
         try:
             if self._connection is not None:
                 with contextlib.suppress(*_LOST, TimeoutError, asyncpg.PostgresError):
-                    # asyncpg tells the server to end what still runs, before it leaves
+                    # asyncpg asks the server to cancel what still runs
                     self._runner.run(self._connection.close(timeout=CLOSE_TIMEOUT_S))
                 self._connection.terminate()
         finally:
@@ -136,7 +129,7 @@ class Statement:
         except TimeoutError as problem:
             if self._connection is None:
                 raise ServiceFailed("PostgreSQL does not answer", hint="see: bdemo status") from problem
-            raise TimedOut("PostgreSQL said nothing in the time given", hint="see: bdemo status") from problem
+            raise TimedOut("PostgreSQL sent nothing within the time limit", hint="see: bdemo status") from problem
         except asyncpg.PostgresError as problem:
             raise self._explained(problem) from problem
         except _LOST as problem:
@@ -144,7 +137,7 @@ class Statement:
             raise ServiceFailed(lost, hint="see: bdemo status") from problem
         except (ValueError, OverflowError) as problem:
             raise UsageError(
-                f"a value cannot be shown: {problem}", hint="write ::text behind it, and it is shown as it is"
+                f"a value cannot be shown: {problem}", hint="cast it to text: add ::text after it"
             ) from problem
 
     def _explained(self, problem: asyncpg.PostgresError) -> BdemoError:
@@ -156,7 +149,9 @@ class Statement:
         if state.startswith(("08", "53", "57P", "25P03")):
             return ServiceFailed(f"PostgreSQL: {message}", hint="see: bdemo status")
         if state.startswith(("28", "3D")):
-            return ConfigurationInvalid(f"PostgreSQL: {message}", hint="look at BDEMO_POSTGRES_READER_DSN; bdemo up")
+            return ConfigurationInvalid(
+                f"PostgreSQL: {message}", hint="check BDEMO_POSTGRES_READER_DSN, or run: bdemo up"
+            )
         place = where(self._text, int(problem.position)) if getattr(problem, "position", None) else ""
         return UsageError(f"{message}{place}", hint=getattr(problem, "hint", None) or _hint(state, message))
 
@@ -189,7 +184,7 @@ def where(text: str, position: int) -> str:
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names, those that were there before with a number behind them: two columns may have the same."""
+    """The names made unique: one that was there before gets a number, as two columns may have the same name."""
     used, times = set(names), Counter[str]()
     found = []
     for name in names:

@@ -8,21 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
-
+from backend_demo.adapters import postgres
+from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.topics import DEAD_LETTER, PROCESSED_DATA, SENSOR_DATA, SRC_DATA
-from backend_demo.domain.verdict import Expected, Finding, Judge, Row, Verdict, identities
+from backend_demo.domain.verdict import Expected, Finding, Judge, StoredIdentity, Verdict, identities
 from backend_demo.errors import ServiceFailed, UnknownName
 from backend_demo.operations.kafka_log import KafkaLog, partitions_of
 from backend_demo.settings import Settings
 
-#: The tables are looked at when the loader has not moved for so long, and every so often when it never rests.
+#: The tables are compared when the loader has stood still for STILL_S, and every LOOK_S while it never does, seconds.
 STILL_S, LOOK_S = 1.0, 5.0
 POLL_S = 0.25
-CONNECT_TIMEOUT_S = 5.0
-#: One statement of the comparison: a million rows take seconds.
+CLOSE_TIMEOUT_S = 5.0
+#: Time limit of one statement: a million rows take seconds.
 STATEMENT_TIMEOUT_S = 300.0
-#: How long Kafka may be away.
+#: How long Kafka may be away, seconds.
 PATIENCE_S = 30.0
 #: The sensors' clocks and Kafka's may differ by this much when dead letters are searched by time.
 CLOCKS_S = 120.0
@@ -60,7 +60,7 @@ async def verify(
 ) -> Verdict:
     """Judges what is stored: with a ledger its readings and their sensors' averages, without one every average.
 
-    Looks again and again: returns as soon as nothing is wrong, else after `wait_s`, or when the loader has not moved
+    Compares again and again: returns as soon as nothing is wrong, else after `wait_s`, or when the loader has not moved
     for half of it. The ledger is one of a simulation that has ended. Raises ServiceFailed: PostgreSQL or Kafka is away.
     """
     check = _AgainstOracle(settings) if expected is None else _AgainstLedger(settings, expected, notify)
@@ -78,7 +78,7 @@ async def verify(
             looked = time.monotonic()
             if verdict.passed:
                 return verdict
-            notify("something is missing or wrong still, waiting" if not over else "nothing more comes")
+            notify("something is still missing or wrong, waiting" if not over else "no more readings are arriving")
         if over and verdict is not None:
             if isinstance(check, _AgainstLedger) and verdict.lost.count:
                 await check.trace(verdict)
@@ -118,16 +118,16 @@ class _AgainstLedger:
         async with _database(self._settings) as connection:
             rows = connection.cursor(_ROWS, self._expected.sensors, self._expected.last, prefetch=PREFETCH)
             async for row in rows:
-                judge.see(Row(*row))
+                judge.see(StoredIdentity(*row))
         return judge, judge.end()
 
     async def _identities(self, topic: str) -> AsyncIterator[tuple[int, float]]:
         """The readings in a topic, from the ledger's first time to now."""
-        bootstrap = self._settings.kafka_bootstrap
-        known = await partitions_of(bootstrap)
+        brokers = Brokers.of(self._settings)
+        known = await partitions_of(brokers)
         if topic not in known:
             raise UnknownName("topic", topic, known)
-        async with KafkaLog(bootstrap, known[topic], patience_s=PATIENCE_S, notify=self._notify) as log:
+        async with KafkaLog(brokers, known[topic], patience_s=PATIENCE_S, notify=self._notify) as log:
             ends = await log.ends()
             log.seek(await log.starts(max(1.0, self._expected.first - CLOCKS_S)))
             while unread := [partition for partition in ends if log.positions[partition] < ends[partition]]:
@@ -143,7 +143,7 @@ class _AgainstOracle:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._newest: int | None = None
-        """Id of the newest reading at the first look: what comes later is not waited for."""
+        """Id of the newest reading at the first comparison: later ones are not waited for."""
 
     async def __call__(self) -> Verdict:
         verdict = Verdict()
@@ -165,7 +165,7 @@ class _AgainstOracle:
 
 
 async def _loaded(settings: Settings) -> int:
-    """How far the loader has come: its offsets, summed up."""
+    """How far the loader is: the sum of its offsets."""
     async with _database(settings) as connection:
         return int(await connection.fetchval("select coalesce(sum(next_offset), 0) from fence"))
 
@@ -174,18 +174,15 @@ async def _loaded(settings: Settings) -> int:
 async def _database(settings: Settings) -> AsyncIterator[Any]:
     """A connection in a transaction that sees one state of the tables and changes nothing. Raises ServiceFailed."""
     try:
-        connection = await asyncpg.connect(
-            settings.postgres_dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=STATEMENT_TIMEOUT_S,
-            server_settings={"application_name": "bdemo verify"},
+        connection = await postgres.connect(
+            settings.postgres_dsn, application="bdemo verify", command_timeout_s=STATEMENT_TIMEOUT_S
         )
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection
         finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+            await connection.close(timeout=CLOSE_TIMEOUT_S)
+    except postgres.FAILURES as problem:
         raise ServiceFailed(
             f"PostgreSQL cannot be read: {problem or type(problem).__name__}", hint="see: bdemo status"
         ) from problem

@@ -35,7 +35,7 @@ class Faults:
         for field in fields(self):
             if not 0 <= getattr(self, field.name) <= 1:
                 raise UsageError(
-                    f"{field.name} is {getattr(self, field.name)}, which is no fraction",
+                    f"invalid {field.name} {getattr(self, field.name)}: not a fraction",
                     hint=f"choose from 0 to 1, for example --{field.name} 0.01",
                 )
         if self.drop + self.duplicate + self.late + self.corrupt > 1:

@@ -16,7 +16,7 @@ from backend_demo.simulator.value_models import value
 ITEM_MAX = 80
 
 
-class Message(NamedTuple):
+class SensorMessage(NamedTuple):
     """One MQTT message, and the readings that it brings for the first time."""
 
     sensor: int
@@ -26,7 +26,7 @@ class Message(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """One reading, or what stands in its place, as it goes into a message."""
+    """One reading, or what replaces it, as it goes into a message."""
 
     encoded: bytes
     reading: Reading | None
@@ -45,20 +45,21 @@ class Fleet:
             b'{"timestamp": "%b", "value": "%b"}' if plan.topics == "original" else b'{"timestamp": %b, "value": %b}'
         )
         self._newest_us = [0] * plan.sensors
-        self._topics = [mqtt_topic(sensor + 1, original=plan.topics == "original") for sensor in range(plan.sensors)]
+        self._sensors = range(plan.first_sensor, plan.first_sensor + plan.sensors * plan.sensor_step, plan.sensor_step)
+        self._topics = {sensor: mqtt_topic(sensor, original=plan.topics == "original") for sensor in self._sensors}
         self._held: dict[int, list[tuple[int, _Item]]] = defaultdict(list)
         """Late readings, with the index after which each is sent, by sensor."""
         self._batches: dict[int, list[_Item]] = defaultdict(list)
         """Readings that wait until their sensor's message is full."""
 
-    def measure(self, number: int, time_us: int) -> Iterator[Message]:
+    def measure(self, number: int, time_us: int) -> Iterator[SensorMessage]:
         """The reading of this number over all sensors, taken at `time_us` (epoch microseconds): what is sent now.
 
         A time that its sensor has used already becomes the next free one.
         """
         index, place = divmod(number, self._plan.sensors)
         time_us = self._newest_us[place] = max(time_us, self._newest_us[place] + 1)
-        sensor = place + 1
+        sensor = self._sensors[place]
         fault = self._plan.faults.of(self._plan.seed, sensor, index) if self._faulty else None
         if fault is not None:
             self.counts[fault] += 1
@@ -77,7 +78,7 @@ class Fleet:
             items += self._released(sensor, index)
         return self._messages(sensor, items)
 
-    def rest(self) -> Iterator[Message]:
+    def rest(self) -> Iterator[SensorMessage]:
         """What is still held back, at the end: late readings and messages that are not full."""
         for sensor in sorted(self._held):
             yield from self._messages(sensor, [item for _, item in self._held.pop(sensor)])
@@ -101,7 +102,7 @@ class Fleet:
             self._held[sensor] = [late for late in held if late[0] > index]
         return released
 
-    def _messages(self, sensor: int, items: list[_Item]) -> Iterator[Message]:
+    def _messages(self, sensor: int, items: list[_Item]) -> Iterator[SensorMessage]:
         if self._plan.batch == 1:
             for item in items:
                 yield self._message(sensor, [item])
@@ -113,7 +114,7 @@ class Fleet:
                 yield self._message(sensor, batch)
                 batch = self._batches[sensor] = []
 
-    def _message(self, sensor: int, items: list[_Item]) -> Message:
+    def _message(self, sensor: int, items: list[_Item]) -> SensorMessage:
         payload = items[0].encoded if self._plan.batch == 1 else b"[%b]" % b",".join(item.encoded for item in items)
         readings = tuple(item.reading for item in items if item.reading is not None)
-        return Message(sensor, self._topics[sensor - 1], payload, readings)
+        return SensorMessage(sensor, self._topics[sensor], payload, readings)

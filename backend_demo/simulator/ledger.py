@@ -1,4 +1,4 @@
-"""The ledger file: what the sensors sent and what the broker acknowledged, true to its last line even after kill -9."""
+"""The ledger file: what the sensors sent and what the broker acknowledged, whole even after kill -9."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from backend_demo.domain.reading import Reading
-from backend_demo.domain.verdict import Entry, State, decode_entry
+from backend_demo.domain.verdict import Entry, EntryState, decode_entry
 from backend_demo.errors import BdemoError, UsageError
 
 #: How each line begins, and more than the longest line.
@@ -21,7 +21,7 @@ class Ledger:
     """Appends lines to a ledger. Each `write` has reached the operating system when it returns.
 
     One system call a call, not one a line: 0.1 us instead of 1.5 us a line when a hundred come together. A kill can cut
-    the last line only; the reading that it tells of was not published yet, or stays `sent`.
+    the last line only; its reading was not published yet, or stays `sent`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +44,7 @@ class Ledger:
     ) -> None:
         os.close(self._file)
 
-    def write(self, state: State, readings: Iterable[Reading]) -> None:
+    def write(self, state: EntryState, readings: Iterable[Reading]) -> None:
         """Adds one line a reading. Raises BdemoError when the disk is full."""
         lines = "".join(
             f'{{"sensor": {reading.sensor}, "timestamp": {reading.timestamp!r}, "value": {reading.value!r}, '
@@ -81,13 +81,13 @@ def _entry(path: Path, number: int, line: bytes) -> Entry:
         return decode_entry(line)
     except ValueError as problem:  # of which msgspec's errors are
         raise UsageError(
-            f"{path}, line {number} is no line of a ledger: {problem}",
+            f"{path}, line {number} is not a line of a ledger: {problem}",
             hint='a line reads {"sensor": 1, "timestamp": 1700000000.5, "value": 21.5, "state": "sent"}',
         ) from problem
 
 
 def _cut_after_last_line(file: int, path: Path) -> None:
-    """Removes the last line when it is not whole. Raises UsageError when it is no ledger's: never harm another file."""
+    """Removes the last line when it is not whole. Raises UsageError when the file is not a ledger, and leaves it."""
     size = os.fstat(file).st_size
     begin = max(0, size - _LINE_MAX)
     tail = os.pread(file, size - begin, begin)
@@ -96,5 +96,5 @@ def _cut_after_last_line(file: int, path: Path) -> None:
     if not cut:
         return
     if not (cut.startswith(_BEGIN) or _BEGIN.startswith(cut)):
-        raise UsageError(f"{path} is there and is no ledger", hint="choose another file")
+        raise UsageError(f"{path} exists and is not a ledger", hint="choose another file")
     os.ftruncate(file, begin + end_of_lines)

@@ -1,4 +1,4 @@
-"""Numbers that look random and depend on nothing but what they are asked for."""
+"""Numbers that look random and depend on their key only."""
 
 from __future__ import annotations
 

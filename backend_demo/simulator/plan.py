@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from backend_demo.domain.names import SENSOR_MAX
 from backend_demo.errors import UsageError
 from backend_demo.simulator.data_faults import Faults
-from backend_demo.simulator.value_models import MODELS, Kind, ModelName
+from backend_demo.simulator.value_models import MODELS, ModelName, NumberKind
 
 SENSORS_MAX = 1_000_000
 #: Readings per second and sensor: below one a microsecond, the precision of a reading's time.
@@ -18,19 +19,22 @@ CONNECTIONS_MAX = 1000
 
 @dataclass(frozen=True)
 class Plan:
-    """What to simulate: sensors 1 to `sensors`, their readings spread evenly over time. Raises UsageError."""
+    """What to simulate: so many sensors, their readings spread evenly over time. Raises UsageError."""
 
     sensors: int = 5
+    first_sensor: int = 1
+    sensor_step: int = 1
+    """From one sensor's number to the next."""
     rate: float = 1.0
     """Readings per second and sensor."""
     duration_s: float | None = None
     count: int | None = None
-    """Readings in all. Without `duration_s` and `count` the simulation ends only when it is told to."""
+    """Readings in all. Without `duration_s` and `count` the simulation runs until it is stopped."""
     ramp_s: float = 0.0
     """Seconds in which the rate grows from 0."""
     seed: int = 0
     model: ModelName = "uniform"
-    kind: Kind = "float"
+    kind: NumberKind = "float"
     topics: Literal["ours", "original"] = "ours"
     """`original`: the topics of the original's devices, and their payload, in which numbers are strings."""
     batch: int = 1
@@ -43,6 +47,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         _check("sensors", self.sensors, 1, SENSORS_MAX)
+        _check("first-sensor", self.first_sensor, 0, SENSOR_MAX - (self.sensors - 1) * self.sensor_step)
         _check("rate", self.rate, 1e-6, RATE_MAX)
         _check("ramp", self.ramp_s, 0, 86_400)
         _check("batch", self.batch, 1, 10_000)
@@ -53,7 +58,7 @@ class Plan:
         if self.duration_s is not None:
             _check("duration", self.duration_s, 1e-3, 10**10)
         if self.model not in MODELS or self.kind not in ("int", "float") or self.topics not in ("ours", "original"):
-            raise UsageError(f"no such model, kind or topics: {self.model}, {self.kind}, {self.topics}")
+            raise UsageError(f"unknown model, kind or topics: {self.model}, {self.kind}, {self.topics}")
         if self.qos not in (0, 1, 2):
             raise UsageError(f"qos is {self.qos}", hint="choose 0, 1 or 2")
 
@@ -88,7 +93,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Progress:
+class SimulationProgress:
     """A simulation at one moment."""
 
     seconds: float
@@ -101,7 +106,7 @@ class Progress:
     """Readings per second, sent in the last moments."""
     connected: bool
     flushing: bool
-    """Nothing more is measured; the acknowledgements still out are waited for."""
+    """Nothing more is measured; the last acknowledgements are waited for."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class Summary:
     rate: float
     """Readings sent per second, over the whole run."""
     interrupted: bool
-    """It was told to stop before its end."""
+    """It was stopped before its end."""
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:

@@ -1,4 +1,4 @@
-"""Publishes a plan's readings over MQTT, each when it falls due; catches up when it was held up, never drifts."""
+"""Publishes a plan's readings over MQTT, each when it falls due; catches up after a delay and never drifts."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend_demo.adapters.mqtt import Broker
+from backend_demo.adapters.mqtt_failures import unusable
 from backend_demo.domain.reading import Reading
-from backend_demo.domain.verdict import State
-from backend_demo.errors import ServiceFailed, UsageError
-from backend_demo.simulator.connection import Connection
-from backend_demo.simulator.fleet import ITEM_MAX, Fleet, Message
+from backend_demo.domain.verdict import EntryState
+from backend_demo.errors import UsageError
+from backend_demo.simulator.connection import Publisher
+from backend_demo.simulator.fleet import ITEM_MAX, Fleet, SensorMessage
 from backend_demo.simulator.ledger import Ledger
-from backend_demo.simulator.plan import Plan, Progress, Summary
+from backend_demo.simulator.plan import Plan, SimulationProgress, Summary
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
 
-#: Messages between two looks at the network.
+#: Messages published before the network is served again.
 BURST = 100
 TEND_S = 0.5
 PROGRESS_S = 0.25
-#: How often `stop` is looked at, at least.
+#: `stop` is checked at least this often, seconds.
 STOP_S = 0.1
-#: Within this time the broker must have accepted all connections.
-CONNECT_S = 10.0
-#: A simulation ends when no broker was there for so long.
+#: The broker must accept all connections within this time, seconds.
+CONNECT_S = 5.0
+#: A simulation ends after this long without a broker, seconds.
 BROKER_AWAY_S = 300.0
 
 
@@ -39,7 +41,7 @@ def simulate(
     plan: Plan,
     *,
     ledger: Path | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[SimulationProgress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Summary:
     """Runs a simulation to its end, or until `stop` is set; blocks meanwhile.
@@ -50,7 +52,7 @@ def simulate(
     longest = 1 if plan.batch == 1 else settings.max_payload_bytes // (ITEM_MAX + 1)
     if plan.batch > longest:
         raise UsageError(
-            f"{plan.batch} readings are too much for one message of {settings.max_payload_bytes} bytes",
+            f"{plan.batch} readings are too many for one message of {settings.max_payload_bytes} bytes",
             hint=f"choose a batch of at most {longest}",
         )
     with contextlib.ExitStack() as stack:
@@ -61,14 +63,15 @@ def simulate(
         return run.to_end()
 
 
-def _ignore(progress: Progress) -> None:
+def _ignore(progress: SimulationProgress) -> None:
     pass
 
 
 def _connect(
     settings: Settings, plan: Plan, selector: selectors.BaseSelector, stack: contextlib.ExitStack
-) -> list[Connection]:
-    connections = [Connection(settings, selector, qos=plan.qos) for _ in range(min(plan.connections, plan.sensors))]
+) -> list[Publisher]:
+    broker = Broker.of(settings)
+    connections = [Publisher(broker, selector, qos=plan.qos) for _ in range(min(plan.connections, plan.sensors))]
     for connection in connections:
         stack.callback(connection.close)
         connection.open()
@@ -76,17 +79,12 @@ def _connect(
     while not all(connection.connected for connection in connections):
         for key, events in selector.select(STOP_S):
             key.data.serve(events)
-        where = f"{settings.mqtt_host}:{settings.mqtt_port}"
         for connection in connections:
             connection.watch()
             if connection.refusal is not None:
-                user = settings.mqtt_username or "a client without a user name"
-                raise ServiceFailed(
-                    f"the MQTT broker at {where} refuses {user}: {connection.refusal}",
-                    hint="check BDEMO_MQTT_USERNAME and BDEMO_MQTT_PASSWORD; bdemo env prints those of the stack",
-                )
-        if time.monotonic() > deadline:
-            raise ServiceFailed(f"what listens at {where} does not answer as an MQTT broker", hint="check the port")
+                raise connection.refusal
+            if connection.lost or time.monotonic() > deadline:
+                raise unusable(broker)
     return connections
 
 
@@ -96,18 +94,18 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
-        connections: list[Connection],
+        connections: list[Publisher],
         selector: selectors.BaseSelector,
         ledger: Ledger | None,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[SimulationProgress], None],
         stop: threading.Event,
     ) -> None:
         self._plan, self._total = plan, plan.total
         self._fleet = Fleet(plan)
         self._connections, self._selector, self._ledger = connections, selector, ledger
         self._on_progress, self._stop = on_progress, stop
-        self._pending: deque[Message] = deque()
-        """Measured, not yet published: for want of room."""
+        self._pending: deque[SensorMessage] = deque()
+        """Measured, and not yet published for lack of room."""
         self._measured = self._sent = self._acknowledged = self._failed = self._messages = 0
         self._flushing = False
         self._began = self._connected_at = time.monotonic()
@@ -166,7 +164,7 @@ class _Run:
         """Publishes what is due and finds room, then serves the network until more is due."""
         burst = self._burst()
         if burst:
-            # first the ledger: what is published stands in it, whenever a kill comes
+            # the ledger first: then it has whatever was published, whenever the process is killed
             self._note("sent", [reading for _, message in burst for reading in message.readings])
             for connection, message in burst:
                 self._messages += 1
@@ -175,10 +173,10 @@ class _Run:
                     self._fail([message])
         self._serve(0.0 if burst else self._until_due_s(), {connection for connection, _ in burst})
 
-    def _burst(self) -> list[tuple[Connection, Message]]:
-        burst: list[tuple[Connection, Message]] = []
+    def _burst(self) -> list[tuple[Publisher, SensorMessage]]:
+        burst: list[tuple[Publisher, SensorMessage]] = []
         elapsed = self._elapsed()
-        epoch = time.time() - elapsed  # anew each time: the sensors' clock follows the machine's
+        epoch = time.time() - elapsed  # computed each time: the sensors' clock follows the machine's
         while len(burst) < BURST:
             if not self._pending:
                 if self._flushing or self._measured == self._total:
@@ -200,7 +198,7 @@ class _Run:
             return STOP_S
         return min(STOP_S, max(0.0, self._plan.due_s(self._measured) - self._elapsed()))
 
-    def _serve(self, timeout_s: float, published: set[Connection]) -> None:
+    def _serve(self, timeout_s: float, published: set[Publisher]) -> None:
         active = published
         for key, events in self._selector.select(timeout_s):
             key.data.serve(events)
@@ -222,12 +220,12 @@ class _Run:
         self._note("acked", acknowledged)
         self._report()
 
-    def _fail(self, messages: Iterable[Message]) -> None:
+    def _fail(self, messages: Iterable[SensorMessage]) -> None:
         readings = [reading for message in messages for reading in message.readings]
         self._failed += len(readings)
         self._note("failed", readings)
 
-    def _note(self, state: State, readings: list[Reading]) -> None:
+    def _note(self, state: EntryState, readings: list[Reading]) -> None:
         if self._ledger is not None and readings:
             self._ledger.write(state, readings)
 
@@ -242,7 +240,7 @@ class _Run:
         self._recent.append((elapsed, self._sent))
         since, before = self._recent[0]
         self._on_progress(
-            Progress(
+            SimulationProgress(
                 seconds=elapsed,
                 measured=self._measured,
                 total=self._total,

@@ -9,7 +9,7 @@ from typing import Literal
 from backend_demo.simulator.noise import noise
 
 ModelName = Literal["uniform", "random-walk", "day-night", "constant", "sawtooth", "spikes"]
-Kind = Literal["int", "float"]
+NumberKind = Literal["int", "float"]
 
 #: What the sensors of the original measure, degrees Celsius; every model but `spikes` stays within.
 LOW, HIGH = 20.0, 30.0
@@ -19,7 +19,7 @@ _MIDDLE, _SWING = (HIGH + LOW) / 2, (HIGH - LOW) / 2
 DAY = 288
 #: Readings in which `sawtooth` climbs from LOW to HIGH.
 TOOTH = 60
-#: One reading in this many is a spike.
+#: One in this many readings is a spike.
 SPIKE_EVERY = 40
 SPIKE_LOW, SPIKE_HIGH = 60.0, 90.0
 #: Periods of the noises that make up a walk, readings; each swings as the square root of its period, as a walk does.
@@ -29,7 +29,7 @@ _OCTAVES_SWING = sum(swing for _, swing in _OCTAVES)
 STEP_MAX = _SWING / _OCTAVES_SWING * sum(2 * swing / period for period, swing in _OCTAVES)
 
 
-def value(model: ModelName, kind: Kind, seed: int, sensor: int, index: int) -> float:
+def value(model: ModelName, kind: NumberKind, seed: int, sensor: int, index: int) -> float:
     """The sensor's reading number `index` (from 0): whole degrees (an int) or hundredths of them."""
     measured = MODELS[model](seed, sensor, index)
     return round(measured) if kind == "int" else round(measured, 2)

@@ -9,11 +9,21 @@ from typing import Literal, Protocol
 
 from backend_demo.log_event import LEVELS
 
-State = Literal["fetching", "waiting", "starting", "ready", "unhealthy", "stopped", "failed", "off"]
-"""`stopped`: it should run, and does not; `off`: no `up` has asked for it."""
+ServiceState = Literal[
+    "fetching", "waiting", "starting", "ready", "rebalancing", "unhealthy", "stopped", "failed", "off"
+]
+"""State of a copy of a service.
+
+`waiting`: for another service, while it comes up or when that no longer answers. `rebalancing`: it has been ready and
+waits for seconds while its consumer group assigns the partitions again, since a copy joins or leaves. `stopped`: it
+should run and does not. `off`: no `up` has asked for it.
+"""
+
+HEALTHY: Collection[ServiceState] = frozenset({"ready", "rebalancing", "off"})
+"""States in which nothing needs to be fixed."""
 
 NO_CHANGE: Mapping[str, int] = MappingProxyType({})
-"""As many copies of every service as there are: one, until somebody scales it."""
+"""The copies stay as many as they are: one of each service until it is scaled."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +31,44 @@ class ServiceStatus:
     """One copy of one service at one moment."""
 
     name: str
-    """The service's, for its first copy; `processing-2`, `processing-3` for the others."""
-    state: State
+    """The name of the service for its first copy; `processing-2`, `processing-3` for the others."""
+    state: ServiceState
     pid: int | None = None
     uptime_s: float | None = None
     rss_bytes: int | None = None
     restarts: int = 0
     error: str | None = None
-    """Last error lines, when it failed or is unhealthy."""
+    """Its last error lines when it failed or is unhealthy, or what it waits for."""
+    already_running: bool = False
+    """It was ready before `up` began, which did nothing with it."""
     detail: str = ""
-    """What it is doing, while it comes up: `12.3 of 43.1 MB`, `waits for kafka`."""
+    """What it is doing while it comes up, for people to read: `12.3 of 43.1 MB`, `waiting for kafka`."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An optional service that `up` could not bring up."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StackChange:
+    """What `up` or `scale` has done, copy by copy."""
+
+    started: tuple[str, ...] = ()
+    """Copies that did not run before, or hung and were restarted."""
+    stopped: tuple[str, ...] = ()
+    """Copies that were more than wanted."""
+    already_running: tuple[str, ...] = ()
+    """Copies whose process is the same as before."""
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was started or stopped."""
+        return bool(self.started or self.stopped)
 
 
 @dataclass(frozen=True)
@@ -41,14 +79,14 @@ class LogLine:
     time: float
     """Epoch seconds."""
     text: str
-    """As it stands in the log: JSON, if the service is one of ours."""
+    """The line as it was written: JSON if the service is one of ours."""
     level: str = "info"
-    """One of log_event.LEVELS; of a line that does not say, its predecessor's."""
+    """One of log_event.LEVELS; a line without a level has that of the line before."""
 
 
 @dataclass(frozen=True)
 class LogFilter:
-    """Which lines are wanted: of this level or above, not older than this (epoch seconds)."""
+    """Selects log lines: of this level or above, not older than `since` (epoch seconds)."""
 
     level: str = LEVELS[0]
     since: float = 0.0
@@ -60,6 +98,7 @@ class LogFilter:
 ALL_LINES = LogFilter()
 
 Report = Callable[[ServiceStatus], None]
+"""Receives the progress of each copy, from any thread."""
 
 
 class Stack(Protocol):
@@ -75,35 +114,38 @@ class Stack(Protocol):
         *,
         without: Collection[str] = (),
         scale: Mapping[str, int] = NO_CHANGE,
-    ) -> None:
-        """Starts what does not run, with what it needs; returns when all are ready.
+    ) -> StackChange:
+        """Starts what does not run, with what it needs; returns when one look finds all of them ready.
 
-        Empty: every service but those `without`, of which none is stopped. `scale`: copies by service; of the others
-        there are as many as before, until `down`.
+        No `services` means every service except those in `without`; what is left out is not stopped. `scale` is the
+        number of copies by service; the others keep theirs, until `down`.
 
         Raises PortInUse, ResourceInUse, PrerequisiteMissing, ServiceFailed, TimedOut; UnknownName; UsageError when
-        something is left out that another service needs, or there cannot be so many copies.
+        a service is left out that another one needs, or cannot have that many copies.
         """
 
-    def scale(self, copies: Mapping[str, int], report: Report) -> None:
-        """Starts or ends copies of these services on a running stack; returns when those that stay are ready.
+    def scale(self, copies: Mapping[str, int], report: Report) -> StackChange:
+        """Starts or ends copies of these services on a running stack; returns when one look finds the rest ready.
 
-        A service of which none runs is started, with what it needs. Raises what `up` raises, NoStack.
+        A service that does not run is started, with what it needs. Raises what `up` raises, NoStack.
         """
 
     def down(self, *, wipe: bool = False) -> bool:
         """Stops everything, also what a killed supervisor left; `wipe` deletes the data. False: nothing ran."""
 
     def status(self) -> list[ServiceStatus]:
-        """Every service, each copy, in the order of the table. Raises NoStack."""
+        """Every copy of every service, in the order of the table. Raises NoStack."""
 
     def stop(self, service: str) -> None:
         """Stops one service and keeps it stopped until `start`. Raises NoStack, UnknownName."""
 
     def start(self, service: str) -> None:
-        """Starts one service again and waits until it is ready. Raises NoStack, UnknownName, ServiceFailed."""
+        """Starts one service again; returns when one look finds all its copies ready.
+
+        Raises NoStack, UnknownName, ServiceFailed, TimedOut.
+        """
 
     def logs(
         self, services: Collection[str], *, lines: int, follow: bool, wanted: LogFilter = ALL_LINES
     ) -> Iterator[LogLine]:
-        """The newest `lines` of these services (empty: of all), merged by time; then, if asked, what comes."""
+        """The newest `lines` of these services (empty: of all), merged by time; then new ones if `follow`."""

@@ -1,4 +1,4 @@
-"""Reading the services' log files: the newest lines merged by time, then what comes, across rotations."""
+"""Reads the log files of services: the newest lines merged by time, then new ones, across rotations."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from backend_demo.stack.base import ALL_LINES, LogFilter, LogLine
 
 POLL_S = 0.2
 
-#: How every service writes the time: `2026-11-24T11:33:56.359Z`, with a blank, slashes or a comma in some; all UTC.
+#: The time of a line: `2026-11-24T11:33:56.359Z`, in some logs with a blank, slashes or a comma; always UTC.
 _TIME = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,6}))?")
 _ERROR = re.compile(r"\b(error|fatal|panic|exception|critical|traceback|[a-z]*error:)", re.IGNORECASE)
 
 
 def time_of(line: str) -> float | None:
-    """When a line was written, epoch seconds; None when it does not say (the second line of a traceback)."""
+    """When a line was written, epoch seconds; None when it has no time (the second line of a traceback)."""
     match = _TIME.search(line, 0, 200)
     if match is None:
         return None
@@ -44,7 +44,7 @@ def newest(files: Mapping[str, Path], count: int, wanted: LogFilter = ALL_LINES)
 
 
 def follow(files: Mapping[str, Path], wanted: LogFilter = ALL_LINES) -> Iterator[LogLine]:
-    """What is written from now on, from this call, for ever."""
+    """The lines that are written after this call, without an end."""
     return _coming([Follower(service, path) for service, path in files.items()], wanted)
 
 
@@ -57,43 +57,43 @@ def _coming(followers: list[Follower], wanted: LogFilter) -> Iterator[LogLine]:
 
 
 def last_errors(path: Path, count: int = 3) -> str | None:
-    """The newest lines that tell of an error, or the newest at all; None when the log is empty."""
+    """The newest lines about an error, else the newest lines; None when the log is empty."""
     return telling((line.text for line in _tail("", path, 60)), count)
 
 
 def telling(lines: Iterable[str], count: int = 3) -> str | None:
-    """The last of these lines that tell of an error, or the last at all; None when there are none.
+    """The last of these lines that are about an error, else the last lines; None when there are none.
 
-    An event is told by itself and, in a line of its own, its cause.
+    An event is shown without its data, followed by its cause on a line of its own.
     """
     errors: list[list[str]] = []
     written: list[list[str]] = []
     for line in lines:
         event = from_json(line)
         if event is None:
-            told, tells = [line.rstrip()] if line.strip() else [], bool(_ERROR.search(line))
+            text, is_error = [line.rstrip()] if line.strip() else [], bool(_ERROR.search(line))
         else:
             shown = {name: value for name, value in event.items() if name not in ("error", "hint")}
-            told, tells = [summary(shown), *_cause(event)], event["level"] in LEVELS[2:]
-        written.append(told)
-        if tells:
-            errors.append(told)
+            text, is_error = [summary(shown), *_cause(event)], event["level"] in LEVELS[2:]
+        written.append(text)
+        if is_error:
+            errors.append(text)
     last: list[str] = []
-    for told in reversed(errors or written):
-        if last and len(last) + len(told) > count:
+    for text in reversed(errors or written):
+        if last and len(last) + len(text) > count:
             break
-        last = [*told, *last]
+        last = [*text, *last]
     return "\n".join(last) or None
 
 
 def _cause(event: Event) -> list[str]:
-    # a traceback ends with it, in a group of exceptions in front of its frame
+    # the last line of a traceback; in a group of exceptions it stands inside a frame of lines
     text = str(event.get("error") or event.get("exception") or "")
     return [line for each in text.splitlines() if (line := each.strip(" |+-"))][-1:]
 
 
 def with_levels(lines: Iterable[LogLine], before: str = "info") -> Iterator[LogLine]:
-    """These lines of one service, each with its level; `before`: the level of the line before the first."""
+    """These lines of one service, each with its level; `before` is the level of the line before the first."""
     for line in lines:
         before = level_of(line.text) or before
         yield replace(line, level=before)
@@ -113,7 +113,7 @@ def _tail(service: str, path: Path, count: int, wanted: LogFilter = ALL_LINES) -
 
 
 def _whole(files: Iterable[Path]) -> Iterator[str]:
-    """The lines of a log's files, oldest first; one that a rotation has cut in two is whole again."""
+    """The lines of the files of one log, oldest first; a line that a rotation has cut in two is joined again."""
     begun = ""
     for file in files:
         with contextlib.suppress(FileNotFoundError), open(file, errors="replace") as stream:
@@ -128,13 +128,13 @@ def _whole(files: Iterable[Path]) -> Iterator[str]:
 
 def _timed(service: str, lines: Iterable[str], before: float) -> Iterator[LogLine]:
     for text in lines:
-        # never back: the order within a file is the order in which it happened
+        # time never goes back: the order within a file is the order of the events
         before = max(before, time_of(text) or before)
         yield LogLine(service, before, text.rstrip("\r\n"))
 
 
 class Follower:
-    """One log file, from its end; when it is rotated, the rest of the old one and then the new one."""
+    """Reads one log file from its end on; after a rotation, first the rest of the old file and then the new one."""
 
     def __init__(self, service: str, path: Path) -> None:
         self._service = service

@@ -1,4 +1,4 @@
-"""The stack that settings, or a state directory, mean."""
+"""Finds the stack that settings or a state directory mean."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from typing import TYPE_CHECKING
 
 from backend_demo.errors import NoStack, ResourceInUse
 from backend_demo.stack.base import Stack
-from backend_demo.stack.state import StateDirectory
+from backend_demo.stack.state.directory import StateDirectory
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
 
 
 def open_stack(settings: Settings, *, any_port: bool = False) -> Stack:
-    """The stack to be brought up, or running, with these settings.
+    """The stack of these settings, running or not.
 
-    Raises ResourceInUse when one of the other kind runs in their state directory.
+    Raises ResourceInUse when a stack of the other kind runs in their state directory.
     """
     state = StateDirectory(settings.state_dir)
-    if state.kind() not in (None, settings.stack):
+    if state.record.kind() not in (None, settings.stack):
         _check_gone(state)
     if settings.stack == "compose":
-        from backend_demo.stack.compose import ComposeStack
+        from backend_demo.stack.compose.stack import ComposeStack
 
         return ComposeStack(settings.state_dir, settings, any_port=any_port)
-    from backend_demo.stack.embedded import EmbeddedStack
+    from backend_demo.stack.embedded.stack import EmbeddedStack
 
     return EmbeddedStack(settings.state_dir, settings, any_port=any_port)
 
 
 def stack_in(state_dir: Path) -> Stack:
-    """The stack of a state directory, to look at or to stop; quick, since it needs no settings.
+    """The stack of a state directory, to look at or to stop it; quick, since it reads no settings.
 
-    By its record; without one, the stack that has left something there.
+    The record says which kind it is; without a record, the files there do.
     """
     state = StateDirectory(state_dir)
-    if state.kind() == "compose" or (state.kind() is None and state.compose.is_dir()):
-        from backend_demo.stack.compose import ComposeStack
+    if state.record.kind() == "compose" or (state.record.kind() is None and state.compose.is_dir()):
+        from backend_demo.stack.compose.stack import ComposeStack
 
         return ComposeStack(state_dir)
-    from backend_demo.stack.embedded import EmbeddedStack
+    from backend_demo.stack.embedded.stack import EmbeddedStack
 
     return EmbeddedStack(state_dir)
 
 
 def _check_gone(state: StateDirectory) -> None:
-    """Forgets a record whose stack does not run any more, after a reboot. Raises ResourceInUse when it does."""
+    """Deletes the record of a stack that ended without `down`, as in a reboot. Raises ResourceInUse when it runs."""
     try:
         stack_in(state.path).status()
     except NoStack:
-        state.forget()
+        state.record.delete()
         return
-    kind = state.kind()
+    kind = state.record.kind()
     raise ResourceInUse(
         f"the {kind} stack runs in {state.path}",
-        hint=f"stop it with bdemo down, or name it: --stack {kind}; a second stack needs another --state-dir",
+        hint=f"stop it with bdemo down, or use --stack {kind}; a second stack needs another --state-dir",
     )

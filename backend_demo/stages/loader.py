@@ -1,4 +1,4 @@
-"""loader: `processed-data` and `aggregated-data` -> PostgreSQL. Each reading one row, each average one row.
+"""loader: `processed-data` and `aggregated-data` -> PostgreSQL. Each reading is one row, each average is one row.
 
 The fence in the database says how far each partition is loaded, and moves in the transaction of the rows. Kafka's
 committed offset is only a hint: after every assignment the loader begins at the fence.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -18,205 +18,167 @@ from faust.types import TP
 from prometheus_client import Histogram
 
 from backend_demo import metrics
+from backend_demo.adapters import postgres
+from backend_demo.domain import loading
 from backend_demo.domain.dead_letter import DeadLetter
-from backend_demo.domain.load import Key, Load, conflicts
-from backend_demo.domain.record import Record
-from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
+from backend_demo.domain.loading import Draft, Gap, Key, LoadPlan, Position, conflicts, start
+from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA, SENSOR_NAMES
 from backend_demo.errors import ServiceFailed
 from backend_demo.faust_batch.batch import Batch
 from backend_demo.faust_batch.producer import BatchProducer
 from backend_demo.settings import Settings
-from backend_demo.stages import failpoints
-from backend_demo.stages.progress import Progress
-from backend_demo.stages.sink import count_dead_letters, dead_letter_messages
-from backend_demo.stages.worker import Source, Worker
-from backend_demo.storage.retry import FAILURES
+from backend_demo.stages.runtime.process import ServiceProcess
+from backend_demo.stages.runtime.progress import Progress
+from backend_demo.stages.runtime.sink import count_dead_letters, dead_letter_messages
+from backend_demo.stages.runtime.worker import Source, Worker
+from backend_demo.storage.copying import Tables
+from backend_demo.storage.fence import read_fence, set_fence, was_committed
+from backend_demo.storage.sensor_names import insert_names
 from backend_demo.storage.session import Session
-from backend_demo.storage.write import (
-    Partition,
-    Rows,
-    Tables,
-    Written,
-    begin_fence,
-    read_fence,
-    was_committed,
-    write,
-)
-from backend_demo.tracing import OFF, Tracing
+from backend_demo.storage.write import Written, write
+from backend_demo.telemetry import OFF, Tracing
 
 log = structlog.get_logger(__name__)
 
-#: Records that are decoded in one go, about a millisecond: in between, the transaction under way goes on.
+#: Records decoded at a time, about a millisecond: in between, the transaction under way goes on.
 PORTION = 1_000
 
-#: How long partitions wait, when they move, for the transaction under way.
+#: How long a rebalance waits for the transaction under way, seconds.
 REVOKED_LIMIT_S = 10.0
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A batch and what its transaction brings to the tables."""
-
-    batch: Batch
-    found: Load
-    rows: Rows
-
-
 class Loader:
-    """One connection to PostgreSQL, the fence as this loader knows it, and the records that wait behind a repair.
+    """One connection to PostgreSQL, and the position from which the next batch is planned.
 
-    While the transaction of one batch is under way, the next batch is planned: on top of what that one will leave.
+    While the transaction of one batch is under way, the next batch is planned, from the position that it will leave.
     """
 
-    def __init__(self, settings: Settings, producer: BatchProducer, progress: Progress, tracing: Tracing = OFF) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        producer: BatchProducer,
+        progress: Progress,
+        process: ServiceProcess,
+        session: Session,
+        tracing: Tracing = OFF,
+    ) -> None:
         self._window = settings.aggregation_window
         self._producer = producer
         self._progress = progress
+        self._process = process
+        self._session = session
         self._tracing = tracing
-        self._session = Session(settings.postgres_dsn)
         self._tables = Tables()
-        self._fence: dict[Partition, int] = {}
-        self._read_to: dict[Partition, int] = {}
-        self._held: dict[int, list[Record]] = {}
+        self._position = Position()
         self._under_way: asyncio.Task[None] | None = None
 
     # -- PartitionListener
 
     async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
-        """Begins at the fence. Raises ServiceFailed when a topic was made anew; says so when records are gone."""
+        """Begins at the fence, and reports records that are gone. Raises ServiceFailed when a topic was recreated."""
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
-        logs = {(tp.topic, tp.partition): limits for tp, limits in partitions.items()}
-        fence = await self._session.run(lambda connection: read_fence(connection, list(logs)))
-        begins: dict[Partition, int] = {}
-        for partition, (begin, end) in logs.items():
-            known = fence.get(partition)
-            if known is None:
-                begins[partition] = begin
-            elif known > end:
-                raise ServiceFailed(
-                    f"{partition[0]} partition {partition[1]} ends at {end}, was loaded to {known}: it was made anew",
-                    hint="begin anew with: bdemo down --wipe",
-                )
-            elif known < begin:
-                self._tell_gap(partition, known, begin)
-                begins[partition] = begin
-        if begins:
-            await self._session.run(lambda connection: begin_fence(connection, begins))
-        self._fence = {**fence, **begins}
-        self._read_to = dict(self._fence)
-        self._held = {}
-        return {TP(*partition): offset for partition, offset in self._fence.items()}
+        # names are inserted once however often they come: where they begin is left to the committed offsets
+        logs = {(tp.topic, tp.partition): limits for tp, limits in partitions.items() if tp.topic != SENSOR_NAMES}
+        stored = await self._session.run(lambda connection: read_fence(connection, list(logs)))
+        begin = start(logs, stored)
+        for (topic, partition), end in begin.recreated.items():
+            raise ServiceFailed(
+                f"{topic} partition {partition} ends at offset {end}, but was loaded up to {stored[topic, partition]}:"
+                " the topic was deleted and created again",
+                hint="start from scratch with: bdemo down --wipe",
+            )
+        _report(begin.gaps)
+        if begin.moved:
+            await self._session.run(lambda connection: set_fence(connection, begin.moved))
+        self._position = Position.at(begin.fence)
+        return {TP(*partition): offset for partition, offset in begin.fence.items()}
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
-        """Lets the transaction under way end."""
+        """Waits for the transaction under way."""
         if self._under_way is not None:
             _, pending = await asyncio.wait([self._under_way], timeout=REVOKED_LIMIT_S)
             if pending:
                 log.warning("transaction still under way", limit_s=REVOKED_LIMIT_S)
 
-    # -- a batch
+    # -- the steps of `run`
 
-    async def load(self, batch: Batch, commits: asyncio.TaskGroup) -> None:
-        """Plans the batch, waits for the transaction of the one before, and begins its own, which acknowledges it."""
-        plan = await self._plan(batch)
+    async def plan(self, batch: Batch) -> LoadPlan:
+        """Decodes the batch and decides what its transaction does."""
+        draft = Draft(self._position, batch.of(PROCESSED_DATA), batch.of(AGGREGATED_DATA))
+        _report(draft.gaps)
+        for _ in draft.take(PORTION):
+            await asyncio.sleep(0)  # the transaction under way goes on
+        plan, self._position = draft.plan()
+        return plan
+
+    async def committed(self) -> None:
+        """Waits for the transaction under way. Raises what has ended it."""
         if self._under_way is not None:
             await self._under_way
-        if not batch.stale:
-            self._under_way = commits.create_task(self._commit(plan, self._tracing.span))
 
-    async def _plan(self, batch: Batch) -> Plan:
-        self._check_gaps(batch)
-        ends = {(tp.topic, tp.partition): got[-1].offset + 1 for tp, got in batch.records.items()}
-        read_to = {**self._read_to, **ends}
-        aggregated = {**self._held}
-        for partition, got in batch.of(AGGREGATED_DATA).items():
-            aggregated[partition] = [*aggregated.get(partition, ()), *got]
-        found = Load()
-        for arrived in batch.of(PROCESSED_DATA).values():
-            for portion in _portions(arrived):
-                found.take_processed(portion)
-                await asyncio.sleep(0)
-        for partition, records in aggregated.items():
-            for portion in _portions(records):
-                found.take_aggregated(partition, portion, read_to.get((PROCESSED_DATA, partition), 0))
-                await asyncio.sleep(0)
-        fence = {**read_to, **{(AGGREGATED_DATA, partition): held[0].offset for partition, held in found.held.items()}}
-        moves = {
-            partition: (self._fence[partition], offset)
-            for partition, offset in fence.items()
-            if offset != self._fence[partition]
-        }
-        self._fence, self._read_to, self._held = fence, read_to, found.held
-        return Plan(batch, found, Rows(readings=found.readings, averages=found.averages, fence=moves))
+    def begin(self, batch: Batch, plan: LoadPlan, commits: asyncio.TaskGroup) -> None:
+        """Begins the batch's transaction."""
+        self._under_way = commits.create_task(self._commit(batch, plan, self._tracing.span))
 
-    async def _commit(self, plan: Plan, span: Any) -> None:
-        """Returns when the batch is committed. `span`: the batch's. Raises FenceLost."""
-        rows, found = plan.rows, plan.found
+    async def _commit(self, batch: Batch, plan: LoadPlan, span: Any) -> None:
+        """Steps 3 to 5 of `run`. `span`: the batch's. Raises FenceLost."""
         uncertain = False
-        await self._send(found.dead_letters)
+        names, unreadable = loading.names(batch.of(SENSOR_NAMES))
+        await self._send([*plan.dead_letters, *unreadable])  # 3
 
-        async def tell(stored: Mapping[Key, float]) -> None:
-            await self._send(conflicts(plan.batch.of(PROCESSED_DATA), {**found.contested, **stored}))
+        async def send_conflicts(stored: Mapping[Key, float]) -> None:
+            await self._send(conflicts(batch.of(PROCESSED_DATA), {**plan.contested, **stored}))
 
         async def attempt(connection: asyncpg.Connection) -> Written:
             nonlocal uncertain
-            if uncertain and await was_committed(connection, rows):
-                return Written(len(rows.readings), sum(len(averages.stored) for averages in rows.averages), {})
+            if uncertain and await was_committed(connection, plan.fence):
+                return Written(len(plan.readings), sum(len(averages.stored) for averages in plan.averages), {})
             uncertain = True
-            failpoints.hit("loader-before-commit")
-            written = await write(connection, rows, self._tables, window=self._window, on_conflicts=tell)
-            failpoints.hit("loader-after-commit")
+            self._process.failpoints.hit("loader-before-commit")
+            written = await write(connection, plan, self._tables, window=self._window, on_conflicts=send_conflicts)
+            self._process.failpoints.hit("loader-after-commit")
             return written
 
         begin = time.monotonic()
         with self._tracing.step("transaction", span):
-            written = await self._session.run(attempt)
-        plan.batch.ack()
+            if names:
+                shared = await self._session.run(lambda connection: insert_names(connection, names))
+                await self._send([loading.shared_number(name, other) for name, other in shared])
+            written = await self._session.run(attempt)  # 4
+        batch.ack()  # 5
         metrics.database_seconds.observe(time.monotonic() - begin)
-        # when the next transaction has begun
-        asyncio.get_running_loop().call_later(0.001, self._count, plan, written, time.time())
+        # once the next transaction has begun
+        asyncio.get_running_loop().call_later(0.001, self._count, batch, plan, written, time.time())
 
-    def _count(self, plan: Plan, written: Written, committed_at: float) -> None:
-        self._progress.done(plan.batch.records, committed_at)
-        _count(plan.found, written, committed_at)
+    def _count(self, batch: Batch, plan: LoadPlan, written: Written, committed_at: float) -> None:
+        self._progress.done(batch.records, committed_at)
+        _count(plan, written, committed_at)
 
-    async def _send(self, letters: list[DeadLetter]) -> None:
+    async def _send(self, letters: Sequence[DeadLetter]) -> None:
         if letters:
             await self._producer.send(dead_letter_messages(letters))
             count_dead_letters("loader", letters)
 
-    def _check_gaps(self, batch: Batch) -> None:
-        for tp, records in batch.records.items():
-            partition = (tp.topic, tp.partition)
-            if records[0].offset > self._read_to[partition]:
-                self._tell_gap(partition, self._read_to[partition], records[0].offset)
 
-    def _tell_gap(self, partition: Partition, expected: int, found: int) -> None:
+def _report(gaps: Iterable[Gap]) -> None:
+    for gap in gaps:
+        topic, partition = gap.partition
         metrics.log_gaps.inc()
-        log.error("records are gone", topic=partition[0], partition=partition[1], first=expected, last=found - 1)
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self._session.close()
+        log.error("records are gone", topic=topic, partition=partition, first=gap.first, last=gap.last)
 
 
-def _portions(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    for begin in range(0, len(records), PORTION):
-        yield records[begin : begin + PORTION]
-
-
-def _count(found: Load, written: Written, committed_at: float) -> None:
-    averages = sum(len(step.stored) for step in found.averages)
-    metrics.database_rows.observe(len(found.readings) + averages)
+def _count(plan: LoadPlan, written: Written, committed_at: float) -> None:
+    averages = sum(len(step.stored) for step in plan.averages)
+    metrics.database_rows.observe(len(plan.readings) + averages)
     metrics.values_loaded.inc(written.inserted)
     metrics.averages_loaded.inc(written.averages)
-    metrics.repairs.labels("loader").inc(sum(len(step.repairs) for step in found.averages))
-    metrics.conflicts.labels("loader").inc(len({**found.contested, **written.conflicts}))
-    repeated = len(found.readings) - written.inserted - len(written.conflicts) + found.duplicates
+    metrics.repairs.labels("loader").inc(sum(len(step.repairs) for step in plan.averages))
+    metrics.conflicts.labels("loader").inc(len({**plan.contested, **written.conflicts}))
+    repeated = len(plan.readings) - written.inserted - len(written.conflicts) + plan.duplicates
     metrics.duplicates.labels("loader").inc(repeated)
-    _observe((metrics.value_latency, metrics.end_to_end.labels("temperature")), committed_at, found.readings)
-    for step in found.averages:
+    _observe((metrics.value_latency, metrics.end_to_end.labels("temperature")), committed_at, plan.readings)
+    for step in plan.averages:
         _observe((metrics.average_latency, metrics.end_to_end.labels("average")), committed_at, step.stored)
 
 
@@ -225,35 +187,58 @@ def _observe(latencies: tuple[Histogram, Histogram], now: float, rows: Mapping[K
 
 
 async def run(batches: Source, loader: Loader) -> None:
-    """A batch in, its rows and the fence committed, then the acknowledgement."""
+    """Handles batches until there are no more.
+
+    1. LoadPlan the batch, while the transaction of the one before is under way.
+    2. Wait for that transaction.
+    3. In a task, which the next batch's step 1 overlaps: send the dead letters; returns when Kafka has acknowledged
+       them.
+    4. Insert names of sensors that are new; write the rows and move the fence, in one transaction, and commit it.
+    5. Acknowledge the batch.
+    """
     async with asyncio.TaskGroup() as commits:
         async for batch in batches:
-            await loader.load(batch, commits)
+            plan = await loader.plan(batch)  # 1
+            await loader.committed()  # 2
+            if not batch.stale:
+                loader.begin(batch, plan, commits)  # 3 to 5
 
 
-class LoaderWorker(Worker):
-    """A worker that also needs PostgreSQL, and whose batches are done when their transaction is."""
-
-    def handled(self, batch: Batch) -> None:
-        """Its transaction is under way; the loader tells when it is done."""
-
-    async def dependencies_up(self) -> bool:
-        try:
-            connection = await asyncpg.connect(self.settings.postgres_dsn, timeout=3)
-        except FAILURES:
-            return False
-        await connection.close()
-        return True
-
-
-async def main(settings: Settings, stop: asyncio.Event) -> None:
-    """The service."""
-    worker = LoaderWorker(
-        settings, "loader", consumes=(PROCESSED_DATA, AGGREGATED_DATA), produces=(DEAD_LETTER,), paced=True
-    )
-    loader = Loader(settings, worker.producer, worker.progress, worker.tracing)
-    worker.listener = loader
+async def postgres_up(dsn: str) -> bool:
+    """Whether PostgreSQL accepts a connection."""
     try:
-        await worker.run(lambda batches: run(batches, loader), stop)
+        connection = await postgres.connect(dsn, timeout_s=3.0)
+    except postgres.FAILURES:
+        return False
+    await connection.close()
+    return True
+
+
+def _leave_to_the_loader(batch: Batch) -> None:
+    """The batch's transaction is still under way: the loader counts it after the commit."""
+
+
+async def main(settings: Settings, process: ServiceProcess, stop: asyncio.Event) -> None:
+    """Runs the service until `stop` is set."""
+    for table in ("temperature", "average"):  # a histogram that starts at its first row would hide that one from rates
+        metrics.end_to_end.labels(table)
+    worker = Worker(
+        settings,
+        process,
+        "loader",
+        consumes=(PROCESSED_DATA, AGGREGATED_DATA, SENSOR_NAMES),
+        produces=(DEAD_LETTER,),
+        paced=True,
+    )
+    session = Session(settings.postgres_dsn)
+    loader = Loader(settings, worker.producer, worker.progress, process, session, worker.tracing)
+    try:
+        await worker.run(
+            lambda batches: run(batches, loader),
+            stop,
+            listener=loader,
+            done=_leave_to_the_loader,
+            dependencies_up=partial(postgres_up, settings.postgres_dsn),
+        )
     finally:
-        loader.close()
+        session.close()

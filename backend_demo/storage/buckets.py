@@ -1,4 +1,4 @@
-"""Rows of several sensors, summed up by buckets of time that follow the calendar of a time zone."""
+"""Aggregates the rows of several sensors by buckets of time that follow the calendar of a time zone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncpg
 
-from backend_demo.domain.bucket import Aggregate, Bucket
+from backend_demo.domain.bucket import AggregateName, Bucket
 from backend_demo.storage.selection import Selection, conditions
 
-_SQL: dict[Aggregate, str] = {
+_SQL: dict[AggregateName, str] = {
     "mean": "sum(value) / count(*)",  # avg() sums the squares too, and fails from 1e154 on
     "min": "min(value)",
     "max": "max(value)",
@@ -25,12 +25,12 @@ class MeanTooLarge(Exception):
 
 
 async def page(
-    connection: Any, wanted: Selection, size: Bucket, aggregates: Sequence[Aggregate], zone: str, limit: int
+    connection: Any, wanted: Selection, size: Bucket, aggregates: Sequence[AggregateName], zone: str, limit: int
 ) -> tuple[list[tuple[Any, ...]], bool]:
-    """The next buckets that hold anything, at most `limit`, and whether there are more.
+    """The next buckets that are not empty, at most `limit`, and whether there are more.
 
-    Each is sensor_num, its begin (epoch seconds), and the aggregates. `wanted.after`: the last bucket of the page
-    before. `zone`: a name of the IANA database that PostgreSQL knows. Raises MeanTooLarge.
+    Each row is sensor_num, the bucket's begin (epoch seconds) and the aggregates. `wanted.after`: the last bucket of
+    the previous page. `zone`: an IANA time zone that PostgreSQL knows. Raises MeanTooLarge.
     """
     where, parameters = conditions(wanted)
     parameters = [*parameters, zone]
@@ -44,13 +44,13 @@ async def page(
         sign = "<" if wanted.descending else ">"
         having = f"where (sensor_num, begin) {sign} (${len(parameters) - 1}::bigint, ${len(parameters)}::float8)"
     direction = "desc" if wanted.descending else "asc"
-    told = ", ".join(_SQL[each] for each in aggregates)
+    columns = ", ".join(_SQL[each] for each in aggregates)
     query = f"""
         select * from (
-          select sensor_num, extract(epoch from {begin})::float8 as begin, {told}
+          select sensor_num, extract(epoch from {begin})::float8 as begin, {columns}
           from {wanted.series} where {where} group by 1, 2
         ) buckets {having} order by sensor_num {direction}, begin {direction} limit {limit + 1:d}
-    """
+    """  # noqa: S608 - names of ours, values are parameters
     try:
         rows = [tuple(row) for row in await connection.fetch(query, *parameters)]
     except asyncpg.NumericValueOutOfRangeError as problem:

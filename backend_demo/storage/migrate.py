@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from backend_demo.adapters.postgres import sqlalchemy_url
 from backend_demo.errors import ConfigurationInvalid, ServiceFailed
 
 
@@ -21,13 +22,8 @@ def upgrade(dsn: str) -> None:
     asyncio.run(_upgrade(dsn))
 
 
-def driver_url(dsn: str) -> str:
-    """A PostgreSQL URL as SQLAlchemy takes it, with the asyncpg driver."""
-    return "postgresql+asyncpg://" + dsn.split("://", 1)[1]
-
-
 async def _upgrade(dsn: str) -> None:
-    engine = create_async_engine(driver_url(dsn), poolclass=NullPool)
+    engine = create_async_engine(sqlalchemy_url(dsn), poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_run)
@@ -52,7 +48,7 @@ def _run(connection: Connection) -> None:
         found = set(connection.exec_driver_sql("select version_num from alembic_version").scalars())
     if found - known:
         raise ConfigurationInvalid(
-            f"the database is of a newer bdemo (revision {', '.join(sorted(found - known))})",
+            f"the database was made by a newer bdemo (revision {', '.join(sorted(found - known))})",
             hint="install that version, or use another --state-dir",
         )
     command.upgrade(config, "head")

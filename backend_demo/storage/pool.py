@@ -1,4 +1,4 @@
-"""A bounded pool of read-only connections to PostgreSQL, and what its errors mean to a reader."""
+"""A bounded pool of read-only connections to PostgreSQL, and its errors in plain words."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-import asyncpg
-
+from backend_demo.adapters import postgres
+from backend_demo.adapters.postgres import FAILURES, LOST
 from backend_demo.errors import ServiceFailed
-from backend_demo.storage.retry import FAILURES, LOST
 
 _T = TypeVar("_T")
 
 POOL_SIZE = 8
-#: Of these, a range may hold so many: a few slow readers of long ranges leave the rest to the quick queries.
+#: Connections that ranges may hold: a few slow readers of long ranges leave the rest to quick queries.
 RANGES_AT_ONCE = 5
 ACQUIRE_TIMEOUT_S = 5.0
-CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
-#: A client that stops in the middle of a range must not hold back vacuum for ever.
+#: Limit for a client that stops reading in the middle of a range: it must not hold back vacuum for ever.
 IDLE_TRANSACTION_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 1.0
 
 _CONNECTION_LOST = "the connection was lost"
 
-#: What a SQLSTATE, or its class, says about the database; any other one says that our query is wrong.
+#: The reason by SQLSTATE or its class; any other one means that our query is wrong.
 _REASONS = {
     "08": _CONNECTION_LOST,
     "25P03": "the client stopped reading",
@@ -43,7 +41,7 @@ _REASONS = {
 
 
 class DatabaseUnavailable(ServiceFailed):
-    """PostgreSQL does not answer now, or not with our tables; the same query may pass later."""
+    """PostgreSQL does not answer at the moment, or lacks our tables; the same query may succeed later."""
 
     code = "database_unavailable"
 
@@ -51,13 +49,13 @@ class DatabaseUnavailable(ServiceFailed):
         super().__init__(f"PostgreSQL: {reason}", hint="see: bdemo status")
         self.reason = reason
         self.lost = reason == _CONNECTION_LOST or state.startswith(("08", "57P01"))
-        """This connection died, perhaps long ago; another one may do."""
+        """This connection is dead, perhaps for long; another one may work."""
         self.misconfigured = state.startswith(("28", "3D000"))
-        """The credentials or the database's name are wrong: that will not pass by itself."""
+        """The credentials or the database's name are wrong: waiting does not help."""
 
 
 class QueryTooLong(DatabaseUnavailable):
-    """A query was given up: it asks for too much, or PostgreSQL has too much to do."""
+    """A query took too long: it asks for too much, or PostgreSQL is overloaded."""
 
     code = "query_too_long"
 
@@ -66,30 +64,26 @@ class QueryTooLong(DatabaseUnavailable):
 
 
 class Database:
-    """One PostgreSQL. Making it connects to nothing; connections open when they are needed and are replaced when dead.
+    """A database. Nothing is connected at first; connections open when needed and are replaced when dead.
 
-    asyncpg's own pool: the newest reading of a sensor takes 0.13 ms, through SQLAlchemy's engine 0.6 ms.
+    The pool is asyncpg's own: a sensor's newest reading takes 0.13 ms, through SQLAlchemy's engine 0.6 ms.
     """
 
     def __init__(self, dsn: str, *, application: str = "bdemo gateway") -> None:
-        """`application`: the name by which PostgreSQL's own views show who asks."""
+        """`application`: the name of these connections in PostgreSQL's own views."""
         self._ranges = asyncio.Semaphore(RANGES_AT_ONCE)
-        # asyncpg's pool lets who comes just now overtake who waits: one in a hundred waited seven times the usual time
+        # asyncpg's pool lets a new request overtake those that wait: one in a hundred waited seven times as long
         self._turns = asyncio.Semaphore(POOL_SIZE)
-        self._pool = asyncpg.create_pool(
+        self._pool = postgres.pool(
             dsn,
-            min_size=0,
-            max_size=POOL_SIZE,
-            reset=_leave_as_it_is,
-            timeout=CONNECT_TIMEOUT_S,
+            application=application,
+            size=POOL_SIZE,
             # for a server that hangs: one that runs ends a slow query itself
-            command_timeout=STATEMENT_TIMEOUT_S + 2,
-            server_settings={
-                "application_name": application,
-                "default_transaction_read_only": "on",
-                "statement_timeout": f"{STATEMENT_TIMEOUT_S:.0f}s",
-                "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_TIMEOUT_S:.0f}s",
-            },
+            command_timeout_s=STATEMENT_TIMEOUT_S + 2,
+            settings=postgres.reading_only(
+                statement_timeout_s=STATEMENT_TIMEOUT_S, idle_timeout_s=IDLE_TRANSACTION_TIMEOUT_S
+            ),
+            reset=_leave_as_it_is,
         )
 
     async def __aenter__(self) -> Database:
@@ -119,7 +113,7 @@ class Database:
                 raise QueryTooLong from problem
             failed = DatabaseUnavailable(reason, state)
             if failed.lost:
-                # most likely so were the others, of which none has been told yet: a second try must not get one
+                # most likely the others are lost too and do not know it yet: a second try must not get one of them
                 await self._pool.expire_connections()
             raise failed from problem
         finally:
@@ -136,7 +130,7 @@ class Database:
             raise DatabaseUnavailable("all connections are busy") from None
 
     async def read(self, query: Callable[[Any], Awaitable[_T]]) -> _T:
-        """What `query` reads on a connection; on another one, when the first turns out to be dead."""
+        """Returns the result of `query(connection)`; tries another connection when the first turns out to be dead."""
         try:
             async with self.connection() as connection:
                 return await query(connection)
@@ -148,7 +142,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def range_connection(self) -> AsyncIterator[Any]:
-        """The same for what reads as long as its client likes."""
+        """As `connection`, for a range, which is read at its client's pace."""
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
                 await self._ranges.acquire()

@@ -1,4 +1,4 @@
-"""Whole ranges, as PostgreSQL copies them out: it makes the text of a row, and we hand it on."""
+"""Reads whole ranges with COPY: PostgreSQL makes the text of each row, and we pass it on."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from asyncpg.protocol import NO_TIMEOUT
 from backend_demo.storage.pool import STATEMENT_TIMEOUT_S, QueryTooLong
 from backend_demo.storage.selection import Selection, conditions, statements
 
-Column = Literal["id", "sensor_num", "timestamp", "value"]
+TableColumn = Literal["id", "sensor_num", "timestamp", "value"]
 
-Output: TypeAlias = Callable[[bytes], Awaitable[None]]
-"""Takes what was copied, cut anywhere; PostgreSQL waits until it returns."""
+CopyOutput: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Receives the copied bytes, cut anywhere; PostgreSQL waits until it returns."""
 
-#: Enough for some millions of rows.
+#: Time limit of a checksum, seconds: enough for some millions of rows.
 CHECKSUM_TIMEOUT_S = 1
 
-#: What an Output is given at once, but for the first piece and the last; PostgreSQL sends 8 kB at a time.
+#: Least size of a piece that a CopyOutput receives, but for the first and the last; PostgreSQL sends 8 kB at a time.
 PIECE_BYTES = 65_536
 
-#: What a binary COPY has before its rows, and behind them.
+#: Bytes of a binary COPY before its rows and after them.
 _HEADER_BYTES, _TRAILER_BYTES = 19, 2
 
 # PostgreSQL would rather sort a large range than follow the index through it, and would give the first row of a million
@@ -45,11 +45,11 @@ async def snapshot(connection: Any) -> AsyncIterator[None]:
 
 
 async def copy_lines(
-    wanted: Selection, columns: Sequence[Column], literals: Sequence[str], connection: Any, output: Output
+    wanted: Selection, columns: Sequence[TableColumn], literals: Sequence[str], connection: Any, output: CopyOutput
 ) -> None:
-    """All rows, a line each: the texts of the columns, with the literals before, between and behind them.
+    """Copies all rows, a line each: the texts of the columns, and the literals before, between and after them.
 
-    A number is written so that it is read back exactly, a float with a point or an exponent. In a snapshot.
+    Numbers read back exactly; a float has a point or an exponent. Call it inside `snapshot`.
     """
     words = [_quoted(literals[0])]
     for column, literal in zip(columns, literals[1:], strict=True):
@@ -62,17 +62,17 @@ async def copy_lines(
 _POINT = "case when {0} = trunc({0}) and abs({0}) < 1e15 then '.0' end"
 
 
-async def copy_binary(wanted: Selection, connection: Any, output: Output) -> None:
+async def copy_binary(wanted: Selection, connection: Any, output: CopyOutput) -> None:
     """All rows, 38 bytes each: int16 3, then for sensor, timestamp and value int32 8 and its 8 bytes; big-endian.
 
-    In a snapshot.
+    Call it inside `snapshot`.
     """
     for query, parameters in statements(wanted, "sensor_num, timestamp, value"):
         await _copy(connection, query, parameters, without_frame(output), "binary")
 
 
-def without_frame(output: Output) -> Output:
-    """Hands on the rows of a binary COPY, without what stands before and behind them."""
+def without_frame(output: CopyOutput) -> CopyOutput:
+    """Passes on the rows of a binary COPY without its header and trailer."""
     header, held = _HEADER_BYTES, b""
 
     async def unframed(data: bytes) -> None:
@@ -89,11 +89,11 @@ def without_frame(output: Output) -> Output:
 
 
 async def _copy(
-    connection: Any, query: str, parameters: Sequence[object], output: Output, form: Literal["text", "binary"]
+    connection: Any, query: str, parameters: Sequence[object], output: CopyOutput, form: Literal["text", "binary"]
 ) -> None:
-    """Raises QueryTooLong when PostgreSQL has nothing to give for too long.
+    """Raises QueryTooLong when PostgreSQL sends nothing for too long.
 
-    Its own limit of time would count how long the client takes for the whole range.
+    PostgreSQL's own limit would include the time that the client takes for the whole range.
     """
     query = re.sub(r"\$(\d+)", lambda number: _literal(parameters[int(number[1]) - 1]), query)
     await connection.execute("set local statement_timeout = 0")
@@ -125,10 +125,11 @@ async def _copy(
 
 
 def _literal(value: object) -> str:
-    """A parameter of ours in SQL: COPY takes none."""
+    """A parameter as SQL text: COPY has no parameters."""
     if isinstance(value, list):
         return "'{" + ",".join(f"{int(each):d}" for each in value) + "}'"
-    assert isinstance(value, float)
+    if not isinstance(value, float):  # a text would need quoting, and no parameter is one
+        raise TypeError(f"no literal of {type(value).__name__}")
     return f"'{value!r}'"
 
 
@@ -137,13 +138,16 @@ def _quoted(text: str) -> str:
 
 
 async def checksum(connection: Any, wanted: Selection) -> tuple[int, int] | None:
-    """A count and a checksum of the selection's rows, `after` left out: they change with any row of it. In a snapshot.
+    """Count and checksum of the selection's rows, ignoring `after`; they change with any row. In a `snapshot`.
 
     A row's id stands for its sensor and time, which never change; the value of an average does. 0.1 s for a million
-    rows; None when there are so many that it takes too long.
+    rows; None: there are so many that it takes too long.
     """
     where, parameters = conditions(wanted)
-    query = f"select count(*), coalesce(bit_xor(hashfloat8extended(value, id)), 0) from {wanted.series} where {where}"
+    query = (
+        "select count(*), coalesce(bit_xor(hashfloat8extended(value, id)), 0) "  # noqa: S608 - names of ours
+        f"from {wanted.series} where {where}"
+    )
     try:
         async with connection.transaction():
             await connection.execute(f"set local statement_timeout = '{CHECKSUM_TIMEOUT_S}s'")

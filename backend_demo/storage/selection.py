@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from backend_demo.domain.load import Key
-from backend_demo.domain.topics import SENSOR_MAX
-from backend_demo.storage.read import Series
+from backend_demo.domain.loading import Key
+from backend_demo.domain.names import SENSOR_MAX
+
+Series = Literal["temperature", "average"]
+"""The table that is read; both have the same columns."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def _statement(wanted: Selection, columns: str, further: str = "") -> tuple[str,
     query = f"""
         select {columns} from {wanted.series} where {where}{further}
         order by sensor_num {direction}, timestamp {direction}
-    """
+    """  # noqa: S608 - names of ours, values are parameters
     return query, parameters
 
 

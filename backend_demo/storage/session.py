@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL that comes back, for as long as it takes."""
+"""One connection to PostgreSQL, made again for as long as PostgreSQL is away."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import asyncpg
 import structlog
 
-from backend_demo.storage.retry import FAILURES, is_transient
+from backend_demo.adapters import postgres
+from backend_demo.adapters.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+#: The client's limit for a statement, seconds: for a server that hangs.
+COMMAND_TIMEOUT_S = 60.0
+#: Loaders that lost the same PostgreSQL do not all return at one moment.
+BACKOFF = Backoff(first_s=0.2, longest_s=2.0, spread=0.5)
 
 
 class Session:
@@ -25,29 +30,29 @@ class Session:
         self._connection: Any = None
 
     async def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Runs `work(connection)`, again on a new connection for as long as PostgreSQL is away.
+        """Runs `work(connection)`; while PostgreSQL is away, waits and runs it again on a new connection.
 
-        Raises what does not pass by itself.
+        Raises what `work` raises and waiting does not fix.
         """
-        attempt = 0
+        failures = 0
         while True:
             try:
                 return await work(await self._connected())
-            except FAILURES as problem:
-                if not is_transient(problem):
+            except postgres.FAILURES as problem:
+                if not postgres.is_transient(problem):
                     raise
-                attempt += 1
-                log.warning("waits for PostgreSQL", problem=type(problem).__name__, detail=str(problem)[:200])
+                failures += 1
+                log.warning("waiting for PostgreSQL", problem=type(problem).__name__, detail=str(problem)[:200])
                 self.close()
-                await asyncio.sleep(min(2.0, 0.1 * 2 ** min(attempt, 6)) * random.uniform(0.5, 1.0))
+                await asyncio.sleep(BACKOFF.delay_s(failures, random.random()))  # noqa: S311 - no secret
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=60)
+            self._connection = await postgres.connect(self._dsn, command_timeout_s=COMMAND_TIMEOUT_S)
         return self._connection
 
     def close(self) -> None:
-        """Ends the connection without waiting."""
+        """Closes the connection without waiting for the server."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()

@@ -1,14 +1,14 @@
-"""The tables, as SQLAlchemy sees them; storage/migrations/ makes them."""
+"""The tables as SQLAlchemy sees them; storage/migrations/ creates them."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Identity, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, Double, Identity, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 
 
 def _readings(name: str) -> Table:
-    """A row a reading: sensor and time (epoch seconds, whole microseconds) are its identity."""
+    """One row per reading: sensor and time (epoch seconds, whole microseconds) identify it."""
     return Table(
         name,
         metadata,
@@ -24,6 +24,15 @@ temperature = _readings("temperature")
 
 average = _readings("average")
 """For each reading, the mean of its sensor's newest ones up to it, rounded to 2 decimals."""
+
+sensor = Table(
+    "sensor",
+    metadata,
+    Column("sensor_num", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("first_seen", DateTime(timezone=True), nullable=False),
+)
+"""The sensors that have a name."""
 
 fence = Table(
     "fence",

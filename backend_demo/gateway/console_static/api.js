@@ -1,10 +1,12 @@
-// The gateway's routes: requests with the token, and what goes wrong as errors.
+// Requests to the gateway's routes, with the token; failures become errors.
 
-/** What the gateway says is wrong: an RFC 9457 problem document. */
+import { parse } from "./sensor_numbers.js";
+
+/** An error that the gateway reports: an RFC 9457 problem document. */
 export class Problem extends Error {
-  /** @param {number} status @param {any} document @param {number} retryAfterS 0: it does not say */
+  /** @param {number} status @param {any} document @param {number} retryAfterS 0: not given */
   constructor(status, document, retryAfterS) {
-    super(document?.detail || document?.title || `the gateway answers ${status}`);
+    super(document?.detail || document?.title || `the gateway answered with status ${status}`);
     this.status = status;
     this.document = document;
     this.code = document?.code ?? "";
@@ -21,11 +23,11 @@ export class Away extends Error {
   }
 }
 
-/** Told of every answer and of every missing one, by `health`. @type {(outcome: Problem|Away|null) => void} */
-let tell = () => {};
+/** Called for every answer and every failure to get one; set by `health`. @type {(outcome: Problem|Away|null) => void} */
+let report = () => {};
 
 export function observe(observer) {
-  tell = observer;
+  report = observer;
 }
 
 const TOKEN = "bdemo.token";
@@ -36,9 +38,9 @@ export const token = {
 };
 
 /**
- * An answer with a status of success; its body has not been read yet. Raises Problem, Away.
+ * Returns a successful answer, whose body has not been read yet. Throws Problem, Away.
  * @param {string} path relative to the page, so that it works behind a proxy's prefix
- * @param {Record<string, any>} params lists are repeated, null is left out
+ * @param {Record<string, any>} params a list repeats its name, null is left out
  * @param {RequestInit} init
  */
 export async function request(path, params = {}, init = {}) {
@@ -53,25 +55,25 @@ export async function request(path, params = {}, init = {}) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const away = new Away();
-    tell(away);
+    report(away);
     throw away;
   }
   if (answer.ok) {
-    tell(null);
+    report(null);
     return answer;
   }
   const problem = new Problem(answer.status, await answer.json().catch(() => null), Number(answer.headers.get("Retry-After")) || 0);
-  tell(problem);
+  report(problem);
   throw problem;
 }
 
-/** A JSON document. @param {string} path @param {Record<string, any>} params @param {RequestInit} init */
+/** Returns the answer as JSON, with each `sensor` as text. @param {string} path @param {Record<string, any>} params @param {RequestInit} init */
 export async function get(path, params = {}, init = {}) {
   const answer = await request(path, params, init);
   try {
-    return await answer.json();
+    return parse(await answer.text());
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Away(); // cut off in the middle
+    throw new Away(); // the answer was cut off
   }
 }

@@ -1,17 +1,18 @@
-// A chart of one sensor or several: readings as dots or a pale line, averages as a bold one.
+// A chart of one or several sensors: readings as dots or a pale line, averages as a bold line.
 
 import { h, text } from "./dom.js";
 import { degrees, moment } from "./format.js";
+import { title } from "./names.js";
 import { align, bounds, lowerBound, summary, upperBound } from "./series.js";
 
 const uPlot = globalThis.uPlot;
 
-/** With less room for each, readings are a pale line: down-sampled ones are the extremes, which as dots would mislead. */
+/** With less room than this, readings are drawn as a pale line: down-sampled readings are extremes, and dots would mislead. */
 const PIXELS_A_DOT = 4;
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** The colours of the theme, read once a theme. */
+/** The theme's colours, read once for each theme. */
 let colours = null;
 
 export function forgetColours() {
@@ -28,22 +29,22 @@ function theme() {
   return colours;
 }
 
-/** Times on the axis: the finer the lines stand, the finer they are told; 24 hours, local. */
+/** Labels of the time axis, in local time with 24 hours: the closer the grid lines, the more precise. */
 function axisTimes(plot, splits, axis, space, step) {
   return splits.map((time, i) => {
-    const told = moment(time, { millis: step < 1 });
-    const newDay = i === 0 || moment(splits[i - 1]).slice(0, 10) !== told.slice(0, 10);
-    const day = told.slice(5, 10);
-    const clock = step >= 60 ? told.slice(11, 16) : told.slice(11);
+    const full = moment(time, { millis: step < 1 });
+    const newDay = i === 0 || moment(splits[i - 1]).slice(0, 10) !== full.slice(0, 10);
+    const day = full.slice(5, 10);
+    const clock = step >= 60 ? full.slice(11, 16) : full.slice(11);
     if (step >= 86_400) return day;
     return newDay && plot.scales.x.max - plot.scales.x.min > 43_200 ? `${clock}\n${day}` : clock;
   });
 }
 
 /**
- * @typedef {object} Line what is drawn of a sensor
- * @property {number} sensor
- * @property {number} slot which colour
+ * @typedef {object} Line the data of one sensor
+ * @property {string} sensor its number
+ * @property {number} slot index of its colour
  * @property {import("./series.js").Track} readings
  * @property {import("./series.js").Track} averages
  */
@@ -53,13 +54,13 @@ export class Chart {
   #bounds = null;
   #data = [[]];
   #plot = null;
-  /** Readings of the fullest line in the picture. */
+  /** Number of visible readings in the densest line. */
   #seen = 0;
   #resize;
 
   /**
    * @param {Line[]} lines
-   * @param {{onZoom: (from: number, to: number) => void, onRemove: (sensor: number) => void}} actions
+   * @param {{onZoom: (from: number, to: number) => void, onRemove: (sensor: string) => void}} actions
    */
   constructor(lines, actions) {
     this.lines = lines;
@@ -78,7 +79,7 @@ export class Chart {
     this.#resize.observe(this.area);
   }
 
-  /** Pixels on which points are drawn. */
+  /** Width of the plot, pixels. */
   get width() {
     return this.area.clientWidth || 600;
   }
@@ -89,17 +90,17 @@ export class Chart {
     this.element.remove();
   }
 
-  /** Draws what the tracks hold now. @param {number} from epoch seconds @param {number} to @param {boolean} changed */
+  /** Draws the tracks as they are now. @param {number} from epoch seconds @param {number} to @param {boolean} changed */
   draw(from, to, changed) {
     this.#window = [from, to];
     if (changed) this.#data = align(this.lines.flatMap((line) => [line.averages, line.readings]));
     if (!this.#plot) this.#fit();
     else if (changed) this.#plot.setData(this.#data);
     else this.#plot.setScale("x", { min: from, max: to });
-    this.#tell();
+    this.#showValues();
   }
 
-  /** In the colours of another theme. */
+  /** Redraws in the colours of the current theme. */
   repaint() {
     this.#plot?.redraw(false, true);
   }
@@ -169,11 +170,12 @@ export class Chart {
     this.actions.onZoom(from, to);
   }
 
-  // -- the line above the plot, which tells what is under the cursor
+  // -- the line above the plot, with the values under the cursor
 
   #head(line) {
     const head = {
       swatch: h("span", { class: "swatch", "data-slot": line.slot }),
+      name: h("span", {}, title(line.sensor)),
       value: h("strong", { class: "value" }),
       average: h("span", {}),
       extremes: h("span", { class: "quiet extremes" }),
@@ -187,9 +189,9 @@ export class Chart {
     head.element = h(
       "div",
       { class: "chart-head" },
-      h("span", { class: "chart-name" }, head.swatch, `Sensor ${line.sensor}`),
+      h("span", { class: "chart-name" }, head.swatch, head.name),
       head.value,
-      h("span", { class: "average-told" }, h("span", { class: "quiet" }, "avg "), head.average),
+      h("span", { class: "chart-average" }, h("span", { class: "quiet" }, "avg "), head.average),
       head.extremes,
       head.at,
       remove,
@@ -197,40 +199,41 @@ export class Chart {
     return head;
   }
 
-  /** The values at a place of the axis; null: the newest ones. */
-  #point(place) {
-    this.pointed = place;
-    this.#tell();
+  /** Shows the values at this index of the axis; null: the newest values. */
+  #point(index) {
+    this.pointed = index;
+    this.#showValues();
   }
 
-  #tell() {
+  #showValues() {
     const [from, to] = this.#window;
     const at = this.pointed == null ? null : this.#data[0][this.pointed];
-    let told = 0;
+    let total = 0;
     this.#seen = 0;
     this.lines.forEach((line, i) => {
       const head = this.heads[i];
       const inside = line.readings.within(from, to);
       const extremes = summary(inside);
-      told += inside.length;
+      total += inside.length;
       this.#seen = Math.max(this.#seen, inside.length);
       const shown = at == null ? [last(line.readings, to), last(line.averages, to)] : [near(line.readings, at), near(line.averages, at)];
       text(head.value, shown[0] ? `${degrees(shown[0].value)} °C` : "–");
       text(head.average, shown[1] ? `${degrees(shown[1].value)} °C` : "–");
       text(head.extremes, extremes ? `${degrees(extremes.min)} to ${degrees(extremes.max)}` : "");
+      text(head.name, title(line.sensor));
       text(head.at, shown[0] ? `${at == null ? "" : "at "}${moment(shown[0].time, { date: to - from > 43_200, millis: at != null && to - from <= 60 })}` : "");
     });
-    this.empty.hidden = told > 0;
-    this.element.dataset.points = told;
+    this.empty.hidden = total > 0;
+    this.element.dataset.points = total;
     this.element.dataset.newest = Math.max(...this.lines.map((line) => line.readings.end));
     this.area.setAttribute(
       "aria-label",
-      this.lines.map((line, i) => `Sensor ${line.sensor}: ${this.heads[i].value.textContent}, average ${this.heads[i].average.textContent}, from ${this.heads[i].extremes.textContent || "no readings"}`).join("; "),
+      this.lines.map((line, i) => `${title(line.sensor)}: ${this.heads[i].value.textContent}, average ${this.heads[i].average.textContent}, from ${this.heads[i].extremes.textContent || "no readings"}`).join("; "),
     );
   }
 }
 
-/** The newest point up to a time. */
+/** The newest point at or before a time. */
 function last(track, to) {
   const place = upperBound(track.times, to) - 1;
   return place < 0 ? null : { time: track.times[place], value: track.values[place] };

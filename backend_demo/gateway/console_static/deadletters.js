@@ -1,16 +1,17 @@
-// The view of dead letters, newest first. What they hold came from anybody: it is shown as text, and nothing else.
+// The view of dead letters, newest first. Their payloads may come from anyone, so they are only ever shown as text.
 
 import { get } from "./api.js";
 import { attribute, h, text } from "./dom.js";
 import { UNKNOWN, age, count, moment } from "./format.js";
+import { names } from "./names.js";
 import { Polling } from "./polling.js";
 import { EventStream } from "./sse.js";
 import { store } from "./state.js";
 import { stats } from "./stats.js";
 
-/** More are not listed at once. */
+/** Maximum number of dead letters in the list. */
 const SHOWN = 200;
-const STAGES = ["bridge", "collection", "processing", "aggregation", "loader"];
+const STAGES = ["mqtt", "bridge", "gateway", "collection", "processing", "aggregation", "loader"];
 
 export class DeadLettersView {
   /** @type {any[]} newest first */
@@ -24,17 +25,17 @@ export class DeadLettersView {
     this.root = root;
     this.stage = h("select", { onchange: () => store.set({ stage: this.stage.value }) });
     this.reason = h("select", { onchange: () => store.set({ reason: this.reason.value }) });
-    this.told = h("span", { class: "quiet", role: "status" });
+    this.shownCount = h("span", { class: "quiet", role: "status" });
     this.list = h("ol", { class: "letters" });
     this.summary = h("div", { class: "summary" });
     this.empty = h("p", { class: "empty panel quiet", hidden: true });
     root.append(
-      h("div", { class: "toolbar" }, h("label", {}, "Stage ", this.stage), h("label", {}, "Reason ", this.reason), h("span", { class: "spring" }), this.told),
+      h("div", { class: "toolbar" }, h("label", {}, "Stage ", this.stage), h("label", {}, "Reason ", this.reason), h("span", { class: "spring" }), this.shownCount),
       this.summary,
       this.empty,
       this.list,
     );
-    // the stream brings them at once; this one finds what it could not bring, and those of before
+    // the stream brings new ones at once; polling finds older ones, and those that the stream missed
     this.polling = new Polling(() => this.#ask(), () => 10_000);
     stats.addEventListener("change", () => this.#on && this.#fillSummary());
     store.addEventListener("change", () => this.#on && this.#apply());
@@ -65,7 +66,7 @@ export class DeadLettersView {
     this.#render();
   }
 
-  /** What can be filtered by: what there is, and what is filtered by now. */
+  /** Offers stages and reasons to filter by: those that occur, and those chosen now. */
   #offer() {
     const { stage, reason } = store.current;
     const refused = stats.newest?.dead_letters ?? [];
@@ -122,8 +123,8 @@ export class DeadLettersView {
       if (this.list.children[place] !== element) this.list.insertBefore(element, this.list.children[place] ?? null);
     });
     this.empty.hidden = shown.length > 0;
-    text(this.empty, stage || reason ? "No dead letter of this stage and reason among the newest ones." : "Nothing has been refused.");
-    text(this.told, shown.length ? `${this.older || this.#letters.length >= SHOWN ? "The newest " : ""}${count(shown.length)}` : "");
+    text(this.empty, stage || reason ? "None of the newest dead letters has this stage and reason." : "Nothing has been refused.");
+    text(this.shownCount, shown.length ? `${this.older || this.#letters.length >= SHOWN ? "newest " : ""}${count(shown.length)}` : "");
   }
 
   #fillSummary() {
@@ -154,11 +155,11 @@ function offer(select, values) {
   select.replaceChildren(h("option", { value: "" }, "All"), ...values.map((value) => h("option", { value }, value)));
 }
 
-/** One dead letter: a line that opens. */
+/** One dead letter: a line that unfolds. */
 function item(letter) {
   const origin = letter.partition == null || letter.partition < 0 ? letter.topic : `${letter.topic} ${letter.partition}:${letter.offset}`;
   const fact = (title, value) => h("div", {}, h("dt", {}, title), h("dd", {}, value));
-  const size = `${count(letter.size)} byte${letter.size === 1 ? "" : "s"}${letter.truncated ? ", its begin is shown" : ""}${letter.encoding === "base64" ? ", no text: in base64" : ""}`;
+  const size = `${count(letter.size)} byte${letter.size === 1 ? "" : "s"}${letter.truncated ? ", only the beginning is shown" : ""}${letter.encoding === "base64" ? ", not text: shown as base64" : ""}`;
   return h(
     "li",
     { class: "letter panel", "data-id": letter.id },
@@ -171,14 +172,14 @@ function item(letter) {
         h("time", { class: "letter-time", title: letter.time == null ? "" : moment(letter.time, { millis: true }) }, letter.time == null ? UNKNOWN : moment(letter.time)),
         h("span", { class: "letter-reason" }, letter.reason),
         h("span", { class: "letter-stage quiet" }, `refused by ${letter.stage}`),
-        h("span", { class: "letter-sensor quiet" }, letter.sensor == null ? "no sensor" : `sensor ${letter.sensor}`),
+        h("span", { class: "letter-sensor quiet" }, letter.sensor == null ? "no sensor" : names.get(letter.sensor) ?? `sensor ${letter.sensor}`),
         h("code", { class: "letter-peek" }, peek(letter)),
       ),
       h(
         "div",
         { class: "letter-whole" },
         h("p", {}, letter.detail || letter.reason),
-        h("dl", { class: "facts" }, fact("Came from", origin), fact("Stage", letter.stage), fact("Sensor", letter.sensor == null ? UNKNOWN : String(letter.sensor)), fact("Written", letter.time == null ? UNKNOWN : `${moment(letter.time, { millis: true })} (${age(Math.max(0, stats.now() - letter.time))}${stats.now() - letter.time < 1 ? "" : " ago"})`), fact("dead-letter", letter.id), fact("Size", size)),
+        h("dl", { class: "facts" }, fact("Origin", origin), fact("Stage", letter.stage), fact("Sensor", letter.sensor == null ? UNKNOWN : String(letter.sensor)), fact("Written", letter.time == null ? UNKNOWN : `${moment(letter.time, { millis: true })} (${age(Math.max(0, stats.now() - letter.time))}${stats.now() - letter.time < 1 ? "" : " ago"})`), fact("dead-letter", letter.id), fact("Size", size)),
         h("pre", { class: "payload", tabindex: "0", "aria-label": "Payload" }, letter.payload ?? "no payload"),
       ),
     ),

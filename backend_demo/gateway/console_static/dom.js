@@ -1,14 +1,14 @@
-// Elements made and changed; what is text stays text, wherever it comes from.
+// Creates and changes elements; text is always inserted as text, wherever it comes from.
 
 /**
- * An element. Properties that begin with `on` are listeners, others attributes: null leaves one out.
+ * Creates an element. Properties that begin with `on` are listeners, others are attributes; null leaves one out.
  * @param {string} tag @param {Record<string, any>} properties @param {...(Node|string|null)} children
  */
 export function h(tag, properties = {}, ...children) {
   return filled(document.createElement(tag), properties, children);
 }
 
-/** The same, of SVG. */
+/** Creates an SVG element. */
 export function svg(tag, properties = {}, ...children) {
   return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), properties, children);
 }
@@ -22,12 +22,12 @@ function filled(element, properties, children) {
   return element;
 }
 
-/** Changes a text only when it is another one, so that nothing is laid out anew. */
+/** Sets a text only if it differs, to avoid a new layout. */
 export function text(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }
 
-/** An attribute, likewise; null removes it. */
+/** Sets an attribute only if it differs; null removes it. */
 export function attribute(element, name, value) {
   if (value == null || value === false) element.removeAttribute(name);
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
@@ -38,12 +38,12 @@ export function $(selector, root = document) {
   return root.querySelector(selector);
 }
 
-/** An icon of index.html's sheet. */
+/** Creates an icon from the sheet in index.html. */
 export function icon(name) {
   return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#icon-${name}` }));
 }
 
-/** Calls `work` before the next frame, however often it is asked for until then. */
+/** Returns a function that calls `work` once before the next frame, however often it is called until then. */
 export function framed(work) {
   let asked = false;
   return () => {

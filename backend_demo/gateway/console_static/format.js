@@ -1,14 +1,14 @@
-// Numbers and times as people read them. Pure.
+// Formats numbers and times for people. Pure.
 
 export const UNKNOWN = "–";
 
-/** Of things: `12,345`, `1.2M`. @param {number|null|undefined} value */
+/** A number of things: `12,345`, `1.2M`. @param {number|null|undefined} value */
 export function count(value) {
   if (value == null) return UNKNOWN;
   return value < 1e6 ? Math.round(value).toLocaleString("en") : `${(value / 1e6).toFixed(1)}M`;
 }
 
-/** Of things a second: `0`, `4.2`, `12,345`, `123.4k`. @param {number|null|undefined} value */
+/** Things per second: `0`, `4.2`, `12,345`, `123.4k`. @param {number|null|undefined} value */
 export function rate(value) {
   if (value == null) return UNKNOWN;
   if (value >= 999_950) return `${(value / 1e6).toFixed(2)}M`;
@@ -31,7 +31,7 @@ export function milliseconds(value) {
   return `${value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} ms`;
 }
 
-/** How long, in its two largest units: `12 s`, `3 min 20 s`, `2 d 4 h`. @param {number|null|undefined} value seconds */
+/** A duration in its two largest units: `12 s`, `3 min 20 s`, `2 d 4 h`. @param {number|null|undefined} value seconds */
 export function duration(value) {
   if (value == null) return UNKNOWN;
   let rest = Math.max(0, Math.floor(value));
@@ -45,7 +45,7 @@ export function duration(value) {
   return parts.slice(0, 2).join(" ");
 }
 
-/** How long ago, in one unit: `now`, `12 s`, `3 min`, `2 d`. @param {number} value seconds */
+/** An age in one unit: `now`, `12 s`, `3 min`, `2 d`. @param {number} value seconds */
 export function age(value) {
   return value < 1 ? "now" : duration(value).split(" ").slice(0, 2).join(" ");
 }
@@ -61,13 +61,13 @@ export function cpu(cores) {
   return cores == null ? UNKNOWN : `${Math.round(cores * 100)} %`;
 }
 
-/** Degrees Celsius, without the unit: two decimals at most, one at least. @param {number|null|undefined} value */
+/** Degrees Celsius without the unit, with one or two decimals. @param {number|null|undefined} value */
 export function degrees(value) {
   if (value == null) return UNKNOWN;
   return value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 2 });
 }
 
-/** Local time with milliseconds if wished: `2026-11-27 02:35:07.123`. @param {number} epoch seconds */
+/** Local time, with milliseconds on request: `2026-11-27 02:35:07.123`. @param {number} epoch seconds */
 export function moment(epoch, { date = true, millis = false } = {}) {
   const at = new Date(epoch * 1000);
   const two = (number) => String(number).padStart(2, "0");
@@ -77,12 +77,12 @@ export function moment(epoch, { date = true, millis = false } = {}) {
   return `${date ? `${day} ` : ""}${time}${rest}`;
 }
 
-/** What `<input type="datetime-local" step="1">` takes, in local time. @param {number} epoch seconds */
+/** Local time in the form that `<input type="datetime-local" step="1">` takes. @param {number} epoch seconds */
 export function localInput(epoch) {
   return moment(epoch).replace(" ", "T");
 }
 
-/** The reverse; null when it is none. @param {string} text */
+/** The reverse; null if the text is not a time. @param {string} text */
 export function fromLocalInput(text) {
   const milliseconds = new Date(text).getTime();
   return Number.isNaN(milliseconds) ? null : milliseconds / 1000;

@@ -1,24 +1,24 @@
-// Is the gateway there, and all that it needs? One state, found from every answer, and asked for while all is not well.
+// Whether the gateway and its database answer: one condition, derived from every answer and checked while something is wrong.
 
 import { Away, observe, request } from "./api.js";
 
-/** Between two looks at a gateway that is not well. */
-const LOOK_MS = 1000;
+/** Pause between two checks while something is wrong. */
+const CHECK_MS = 1000;
 
 class Health extends EventTarget {
   /** @type {"ok"|"away"|"database"|"unauthorized"} */
   condition = "ok";
   reason = "";
-  /** When it became so, epoch milliseconds. */
+  /** When the condition began, epoch milliseconds. */
   since = Date.now();
   #timer = 0;
 
-  /** Whether it makes sense to ask for data. */
+  /** Whether requests for data can succeed. */
   get askable() {
     return this.condition === "ok" || this.condition === "database";
   }
 
-  /** An answer: null when it was a success. @param {import("./api.js").Problem|Away|null} outcome */
+  /** Takes the outcome of a request; null: success. @param {import("./api.js").Problem|Away|null} outcome */
   note(outcome) {
     if (outcome instanceof Away) this.#become("away");
     else if (outcome?.status === 401) this.#become("unauthorized", outcome.message);
@@ -26,7 +26,7 @@ class Health extends EventTarget {
     else if (this.condition === "away" && outcome?.status !== 503) this.#become("ok");
   }
 
-  /** Resolves as soon as the gateway may be asked, or nobody waits any longer. @param {AbortSignal} signal */
+  /** Resolves when the gateway can be asked, or when the wait is aborted. @param {AbortSignal} signal */
   async answering(signal) {
     while (!this.askable && !signal.aborted)
       await new Promise((resolve) => {
@@ -35,7 +35,7 @@ class Health extends EventTarget {
       });
   }
 
-  /** There is another token: what was refused may be answered now. */
+  /** Tries again after the token has changed. */
   retry() {
     if (this.condition === "unauthorized") this.#become("ok");
   }
@@ -45,17 +45,17 @@ class Health extends EventTarget {
     if (condition !== this.condition) this.since = Date.now();
     this.condition = condition;
     this.reason = reason;
-    if (condition === "away" || condition === "database") this.#timer ||= setTimeout(() => this.#look(), LOOK_MS);
+    if (condition === "away" || condition === "database") this.#timer ||= setTimeout(() => this.#check(), CHECK_MS);
     if (changed) this.dispatchEvent(new Event("change"));
   }
 
-  async #look() {
+  async #check() {
     this.#timer = 0;
     try {
       await request("readyz");
       this.#become("ok");
     } catch (error) {
-      if (error instanceof Away) return; // noted already
+      if (error instanceof Away) return; // `note` has seen it
       const missing = error.document?.missing ?? [];
       if (error.status === 503) this.#become("database", missing.map(({ name, reason }) => `${name}: ${reason}`).join("; "));
       else this.#become("ok");

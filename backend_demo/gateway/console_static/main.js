@@ -1,4 +1,4 @@
-// The console: views as tabs, one banner for what is wrong, keys, theme.
+// The console: tabs, the banner for outages, the token, the theme and the keyboard.
 
 import { token } from "./api.js";
 import { DeadLettersView } from "./deadletters.js";
@@ -55,7 +55,7 @@ tabs.addEventListener("keydown", (event) => {
   store.set({ view: next }, { step: true });
   $(`#tabs a[data-view="${next}"]`).focus();
 });
-// a link to a view keeps what is chosen
+// a link to another view keeps the chosen sensors and range
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("main a[href^='#']");
   if (!link) return;
@@ -64,12 +64,12 @@ document.addEventListener("click", (event) => {
   store.set({ view, stage: new URLSearchParams(query).get("stage") ?? "", reason: "" }, { step: true });
 });
 
-// -- the state of the whole
+// -- the overall state
 
 function overall() {
   const element = $("#overall");
   const newest = stats.newest;
-  const troubled = (newest?.services ?? []).filter(({ state }) => !["ready", "off"].includes(state));
+  const troubled = (newest?.services ?? []).filter(({ state }) => !["ready", "rebalancing", "off"].includes(state));
   const [tone, name, words] =
     health.condition !== "ok"
       ? ["bad", "down", { away: "No answer", database: "No database", unauthorized: "No token" }[health.condition]]
@@ -88,9 +88,9 @@ function overall() {
 }
 
 const WRONG = {
-  away: (since) => ["The gateway does not answer", `since ${since}. It is asked again every second, and this page goes on by itself. Does it run? bdemo status, bdemo up`],
-  database: (since) => ["PostgreSQL is away", `since ${since}: ${health.reason || "the gateway cannot read"}. Nothing is lost: readings wait in Kafka, and this page goes on by itself.`],
-  unauthorized: () => ["This gateway wants a token", `${health.reason}.`],
+  away: (elapsed) => ["The gateway does not answer", `for ${elapsed}. This page tries again every second and continues by itself. To check the gateway, run: bdemo status`],
+  database: (elapsed) => ["PostgreSQL is unavailable", `for ${elapsed}: ${health.reason || "the gateway cannot read from it"}. Nothing is lost: readings wait in Kafka, and this page continues by itself.`],
+  unauthorized: () => ["This gateway requires a token", `${health.reason}.`],
 };
 
 function banner() {
@@ -146,7 +146,7 @@ function toggleTheme() {
   try {
     localStorage.setItem("bdemo.theme", theme);
   } catch {
-    // no storage: it lasts as long as the page
+    // no storage: the choice lasts as long as the page
   }
   setTheme(theme);
 }

@@ -1,15 +1,14 @@
-// The view of the way that a reading takes, with rate, lag and latency at every hop.
+// The view of the pipeline, with rate, lag and latency at every hop.
 
 import { $, attribute, framed, h, icon, svg, text } from "./dom.js";
 import { UNKNOWN, count, rate, seconds } from "./format.js";
 import { stateOf } from "./states.js";
 import { stats } from "./stats.js";
 
-/** Places in the order of the way. `stage`: it has lag and latency. `copies`: the services whose names begin so. */
+/** Places in the order in which a reading passes them. `stage`: it has lag and latency. `hop`: its name in /v1/stats. */
 const PLACES = [
   { id: "sensors", title: "Sensors", note: "or the simulator" },
-  { id: "mqtt", title: "MQTT", note: "broker" },
-  { id: "bridge", title: "bridge", stage: true },
+  { id: "mqtt", title: "mqtt", stage: true },
   { id: "sensor-data", topic: true, hop: "MQTT, acknowledged" },
   { id: "collection", title: "collection", stage: true },
   { id: "src-data", topic: true, hop: "src-data" },
@@ -23,11 +22,10 @@ const PLACES = [
   { id: "dead-letter", topic: true },
 ];
 
-/** What flows from where to where. `around`: past what stands between. */
+/** Where readings flow. `around`: the line goes past the places in between. */
 const FLOWS = [
   ["sensors", "mqtt"],
-  ["mqtt", "bridge"],
-  ["bridge", "sensor-data"],
+  ["mqtt", "sensor-data"],
   ["sensor-data", "collection"],
   ["collection", "src-data"],
   ["src-data", "processing"],
@@ -40,7 +38,7 @@ const FLOWS = [
   ["postgres", "gateway"],
 ];
 
-const REFUSING = ["bridge", "collection", "processing", "aggregation", "loader"];
+const REFUSING = ["mqtt", "collection", "processing", "aggregation", "loader"];
 
 export class PipelineView {
   #nodes = new Map();
@@ -66,12 +64,12 @@ export class PipelineView {
         figure("readings", "Readings", "stored per second"),
         figure("reading-latency", "Latency of readings", "sensor to row, p50 · p99"),
         figure("average-latency", "Latency of averages", "sensor to row, p50 · p99"),
-        figure("lag", "Waiting", "records on their way"),
+        figure("lag", "Waiting", "records not finished yet"),
         figure("sensors", "Sensors", "active in the last minutes"),
         figure("dead", "Dead letters", "since the services started"),
       ),
       this.picture,
-      h("p", { class: "quiet note" }, "Rates and latencies are of the last two seconds. Waiting: records that a service has not finished yet, and since when the oldest of them waits. p50 and p99: from a record's arrival until its outcome is durable."),
+      h("p", { class: "quiet note" }, "Rates and latencies cover the last two seconds. Waiting: records that a service has not finished yet, and how long the oldest has waited. p50 and p99: time from a record's arrival until its result is durable."),
     );
     const paths = framed(() => this.#lay());
     const sizes = new ResizeObserver(paths);
@@ -88,16 +86,16 @@ export class PipelineView {
   hide() {}
 
   #service({ id, title, note, stage }) {
-    const node = { state: h("span", { class: "state" }), values: {} };
+    const node = { title: h("h3", {}, title), state: h("span", { class: "state" }), values: {} };
     const value = (name, label) => {
       node.values[name] = h("dd", {}, UNKNOWN);
       return h("div", {}, h("dt", {}, label), node.values[name]);
     };
-    node.dead = h("a", { class: "dead-told", href: `#dead-letters?stage=${id}`, hidden: true });
+    node.dead = h("a", { class: "dead-count", href: `#dead-letters?stage=${id}`, hidden: true });
     node.element = h(
       "article",
       { class: "node service", "data-place": id, "aria-label": title },
-      h("header", {}, h("h3", {}, title), node.state),
+      h("header", {}, node.title, node.state),
       note ? h("p", { class: "quiet" }, note) : null,
       h("dl", {}, value("rate", id === "gateway" ? "requests" : "rate"), ...(stage ? [value("lag", "waiting"), value("p50", "p50"), value("p99", "p99")] : id === "gateway" ? [value("p50", "p50"), value("p99", "p99")] : [])),
       node.dead,
@@ -120,12 +118,16 @@ export class PipelineView {
     const hops = new Map(newest.hops.map((hop) => [hop.name, hop]));
     const per = (name) => hops.get(name)?.per_s ?? null;
     const copies = (id) => newest.services.filter(({ name }) => name === id || new RegExp(`^${id}-\\d+$`).test(name));
+    // readings of a broker come in through the bridge, in the place of the proxy
+    const door = copies("bridge").length ? "bridge" : "mqtt";
     for (const place of PLACES) {
       const node = this.#nodes.get(place.id);
       if (place.topic && place.hop) text(node.rate, `${rate(per(place.hop))}/s`);
-      else if (!place.topic) this.#fillService(place, node, copies(place.id), newest);
+      else if (!place.topic) this.#fillService(place, node, copies(place.id === "mqtt" ? door : place.id), newest);
     }
-    const through = { sensors: "MQTT, acknowledged", mqtt: "MQTT, acknowledged", postgres: "table temperature" };
+    text(this.#nodes.get("mqtt").title, door);
+    attribute(this.#nodes.get("mqtt").dead, "href", `#dead-letters?stage=${door}`);
+    const through = { sensors: "MQTT, acknowledged", postgres: "table temperature" };
     for (const [id, hop] of Object.entries(through)) text(this.#nodes.get(id).values.rate, `${rate(per(hop))}/s`);
     this.#nodes.get("dead-letter").element.classList.toggle("some", newest.dead_letters.length > 0);
     const dead = newest.dead_letters.reduce((sum, each) => sum + each.count, 0);
@@ -143,7 +145,7 @@ export class PipelineView {
     }
     const worst = copies.map((copy) => stateOf(copy.state)).sort((a, b) => b.weight - a.weight)[0] ?? null;
     node.state.dataset.tone = worst?.tone ?? "off";
-    const words = worst ? `${worst.name}${copies.length > 1 ? ` ×${copies.length}` : ""}` : id === "mqtt" && newest.services.length ? "" : "not known";
+    const words = worst ? `${worst.name}${copies.length > 1 ? ` ×${copies.length}` : ""}` : "unknown";
     if (node.state.textContent !== words) node.state.replaceChildren(...(worst ? [icon(worst.icon)] : []), words);
     attribute(node.element, "data-tone", worst?.tone ?? null);
     if (!node.values.p50) return;
@@ -153,8 +155,8 @@ export class PipelineView {
     text(node.values.p50, seconds(greatest(copies.map((copy) => copy.latency.p50_s))));
     text(node.values.p99, seconds(greatest(copies.map((copy) => copy.latency.p99_s))));
     if (!stage) return;
-    if (id === "bridge") copies = copies.map((copy) => ({ ...copy, lag: newest.counts.mqtt_in_flight == null ? null : { records: newest.counts.mqtt_in_flight, seconds: null } }));
-    const [records, waited] = [sum(copies.map((copy) => copy.lag?.records)), greatest(copies.map((copy) => copy.lag?.seconds))];
+    const waiting = id === "mqtt" ? newest.counts.mqtt_in_flight : sum(copies.map((copy) => copy.lag?.records));
+    const [records, waited] = [waiting, greatest(copies.map((copy) => copy.lag?.seconds))];
     text(node.values.lag, records == null ? UNKNOWN : records && waited != null ? `${count(records)} · ${seconds(waited)}` : count(records));
     node.values.lag.className = waited >= 30 ? "bad" : waited >= 5 ? "warn" : "";
     const dead = sum(copies.map((copy) => copy.dead_letters));
@@ -177,7 +179,7 @@ export class PipelineView {
 
   // -- the lines between the places
 
-  /** Lines run from edge to edge of what the grid has put somewhere. */
+  /** Draws the lines from edge to edge of the places, wherever the grid has put them. */
   #lay() {
     const frame = this.picture.getBoundingClientRect();
     if (!frame.width) return;
@@ -205,12 +207,11 @@ export class PipelineView {
     return element;
   }
 
-  /** What flows faster moves faster; what does not flow stands still. */
+  /** Animates the lines: the higher the rate, the faster; without a rate a line stands still. */
   #move(per, newest) {
     const rates = {
       "sensors mqtt": per("MQTT, acknowledged"),
-      "mqtt bridge": per("MQTT, acknowledged"),
-      "bridge sensor-data": per("MQTT, acknowledged"),
+      "mqtt sensor-data": per("MQTT, acknowledged"),
       "sensor-data collection": per("src-data"),
       "collection src-data": per("src-data"),
       "src-data processing": per("processed-data"),
@@ -227,14 +228,14 @@ export class PipelineView {
       if (!flow) continue;
       flow.classList.toggle("flowing", perSecond > 0);
       const moving = $(".moving", flow);
-      // a tenfold rate takes half the time
+      // ten times the rate moves twice as fast
       const time = perSecond > 0 ? `${Math.max(0.4, 2.4 / 2 ** Math.floor(Math.log10(perSecond))).toFixed(2)}s` : "";
       if (moving.style.animationDuration !== time) moving.style.animationDuration = time;
     }
   }
 }
 
-/** A line between neighbours, from the nearest edges. */
+/** A line between neighbours, from edge to edge. */
 function between(from, to, upright) {
   if (upright || Math.abs(from.y - to.y) > Math.max(from.bottom - from.top, to.bottom - to.top)) {
     if (!upright && from.left > to.right) return { d: `M${from.x} ${from.bottom}V${to.y - 8}q0 8 -8 8H${to.right}`, end: [to.right, to.y], way: [-1, 0] };
@@ -250,7 +251,7 @@ function between(from, to, upright) {
   return { d: `M${begin} ${y}H${end}`, end: [end, y], way: [right ? 1 : -1, 0] };
 }
 
-/** A line past what stands between: below the row, or to the left of the column. */
+/** A line past the places in between: below the row, or to the left of the column. */
 function pathAround(from, to, upright) {
   if (upright) {
     const x = from.left + 8;
@@ -267,7 +268,7 @@ function vertical(from, to) {
   return { d: `M${from.x} ${begin}V${end}`, end: [from.x, end], way: [0, down ? 1 : -1] };
 }
 
-/** The head at the end of a line. */
+/** The arrowhead at the end of a line. */
 function arrow({ end: [x, y], way: [dx, dy] }) {
   const [bx, by] = [x - dx * 7, y - dy * 7];
   return `M${bx - dy * 4} ${by - dx * 4}L${x} ${y}L${bx + dy * 4} ${by + dx * 4}Z`;

@@ -1,17 +1,17 @@
-// Work that is done again and again while somebody looks and the gateway answers.
+// Work that repeats while the page is visible and the gateway answers.
 
 import { health } from "./health.js";
 
 const repeated = new Set();
 
-/** Does its work at once and then with pauses, from `start` to `stop`; never twice at the same time. */
+/** Does its work at once and then repeatedly, from `start` to `stop`; never twice at the same time. */
 export class Polling {
   #timer = 0;
   #busy = false;
   #again = false;
   #on = false;
 
-  /** @param {() => Promise<void>} work its errors are shown by `health`  @param {() => number} pause milliseconds */
+  /** @param {() => Promise<void>} work `health` shows its errors @param {() => number} pause milliseconds */
   constructor(work, pause) {
     this.work = work;
     this.pause = pause;
@@ -28,7 +28,7 @@ export class Polling {
     clearTimeout(this.#timer);
   }
 
-  /** Does not wait for the pause to end. */
+  /** Does the work now instead of at the end of the pause. */
   async now() {
     clearTimeout(this.#timer);
     if (!this.#on || document.hidden || !health.askable) return;

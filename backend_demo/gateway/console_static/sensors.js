@@ -1,25 +1,27 @@
-// The list of all sensors: searched, chosen from, and as fast with 100,000 as with five, since only what is seen is there.
+// The list of all sensors, to search and choose from. Only visible rows exist, so it is as fast with 100,000 sensors as with five.
 
 import { get } from "./api.js";
 import { attribute, framed, h, svg, text } from "./dom.js";
 import { age, count, degrees } from "./format.js";
+import { learn, names, title } from "./names.js";
 import { Polling } from "./polling.js";
 import { search } from "./search.js";
+import { ascending } from "./sensor_numbers.js";
 import { sparkline } from "./series.js";
 import { CHOSEN_MAX } from "./state.js";
 import { stats } from "./stats.js";
 
 const ROW = 44;
-/** Rows above and below what is seen, so that a quick scroll shows no hole. */
+/** Extra rows above and below the visible ones, so that a quick scroll shows no hole. */
 const SPARE = 4;
-/** Values that a sparkline remembers. */
+/** Number of values in a sparkline. */
 const KEPT = 30;
 const POLL_MS = 2000;
-/** A sensor that was silent for so long has its age shown as a warning, seconds. */
+/** Age from which a sensor's newest reading is shown as a warning, seconds. */
 const SILENT_S = 60;
 
 export class SensorList {
-  /** @type {Map<number, {time: number, value: number, line: number[]}>} */
+  /** @type {Map<string, {time: number, value: number, line: number[]}>} */
   #known = new Map();
   #shown = [];
   #active = 0;
@@ -27,14 +29,14 @@ export class SensorList {
   #rows = [];
   #took = 0;
 
-  /** @param {{onToggle: (sensor: number) => void, onFirst: (numbers: number[]) => void}} actions */
+  /** @param {{onToggle: (sensor: string) => void, onFirst: (sensors: string[]) => void}} actions */
   constructor(actions) {
     this.actions = actions;
-    this.search = h("input", { type: "search", id: "search", placeholder: "Search a sensor", "aria-label": "Search a sensor by its number", inputmode: "numeric", autocomplete: "off", "aria-controls": "sensor-list", oninput: () => this.#filter() });
-    this.told = h("p", { class: "quiet told", role: "status" });
+    this.search = h("input", { type: "search", id: "search", placeholder: "Search sensors", "aria-label": "Search sensors by number or name", autocomplete: "off", "aria-controls": "sensor-list", oninput: () => this.#filter() });
+    this.found = h("p", { class: "quiet found", role: "status" });
     this.space = h("div", { class: "sensor-space" });
     this.list = h("div", { id: "sensor-list", class: "sensor-list", role: "listbox", tabindex: "0", "aria-multiselectable": "true", "aria-label": "Sensors", onkeydown: (event) => this.#key(event) }, this.space);
-    this.element = h("div", { class: "sensors" }, this.search, this.told, this.list);
+    this.element = h("div", { class: "sensors" }, this.search, this.found, this.list);
     this.search.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown") {
         event.preventDefault();
@@ -44,13 +46,13 @@ export class SensorList {
     this.#paint = framed(() => this.#render());
     this.list.addEventListener("scroll", this.#paint, { passive: true });
     new ResizeObserver(this.#paint).observe(this.list);
-    // an answer about 100,000 sensors takes its time: then they are asked for less often
+    // with 100,000 sensors an answer takes a while: then poll less often
     this.polling = new Polling(() => this.#ask(), () => Math.max(POLL_MS, 10 * this.#took));
   }
 
   #paint;
 
-  /** @param {Map<number, number>} chosen slots of colours by sensor */
+  /** @param {Map<string, number>} chosen colour slots by sensor */
   choose(chosen) {
     this.#chosen = chosen;
     this.#paint();
@@ -74,21 +76,22 @@ export class SensorList {
     this.truncated = truncated;
     if (this.#known.size !== before || !before) {
       this.#filter({ keep: true });
-      this.actions.onFirst([...this.#known.keys()].sort((a, b) => a - b));
+      this.actions.onFirst([...this.#known.keys()].sort(ascending));
     }
+    learn(this.#known.keys()).then(this.#paint, () => {}); // failures show in the banner
     this.#paint();
   }
 
   #filter({ keep = false } = {}) {
-    const numbers = [...this.#known.keys()].sort((a, b) => a - b);
-    this.#shown = search(numbers, this.search.value);
+    const numbers = [...this.#known.keys()].sort(ascending);
+    this.#shown = search(numbers, this.search.value, names);
     if (!keep) {
       this.#active = 0;
       this.list.scrollTop = 0;
     }
     const found = this.#shown.length;
     const all = `${count(numbers.length)}${this.truncated ? "+" : ""} sensor${numbers.length === 1 ? "" : "s"}`;
-    text(this.told, this.search.value ? (found ? `${count(found)} of ${all}` : `None of ${all} has ${this.search.value.trim()}`) : all);
+    text(this.found, this.search.value ? (found ? `${count(found)} of ${all}` : `No match for ${this.search.value.trim()} among ${all}`) : all);
     this.#paint();
   }
 
@@ -137,7 +140,7 @@ export class SensorList {
       line: svg("polyline", { fill: "none", "vector-effect": "non-scaling-stroke" }),
       value: h("span", { class: "sensor-value" }),
       age: h("span", { class: "sensor-age" }),
-      sensor: -1,
+      sensor: "",
     };
     row.element = h(
       "div",
@@ -161,10 +164,10 @@ export class SensorList {
     attribute(row.element, "aria-posinset", place + 1);
     attribute(row.element, "aria-setsize", this.#shown.length);
     attribute(row.element, "aria-disabled", full && slot === undefined ? "true" : null);
-    attribute(row.element, "title", full && slot === undefined ? `${CHOSEN_MAX} sensors are the most that can be told apart` : null);
+    attribute(row.element, "title", full && slot === undefined ? `At most ${CHOSEN_MAX} sensors can be shown` : null);
     row.element.classList.toggle("active", place === this.#active);
     attribute(row.swatch, "data-slot", slot ?? null);
-    text(row.name, `Sensor ${sensor}`);
+    text(row.name, title(sensor));
     text(row.value, `${degrees(value)} °C`);
     text(row.age, old < 5 ? "now" : `${age(old)}${old < SILENT_S ? "" : " ago"}`);
     row.age.classList.toggle("warn", old >= SILENT_S);

@@ -1,6 +1,6 @@
-// Points of one line in time, and several lines on one axis of time. Pure.
+// Points over time, and several series on one time axis. Pure.
 
-/** Points by time: each time once, the newest value for it. */
+/** Points in order of time; each time occurs once, with its newest value. */
 export class Track {
   constructor() {
     /** @type {number[]} epoch seconds, ascending */
@@ -13,7 +13,7 @@ export class Track {
     return this.times.length;
   }
 
-  /** The newest time; -Infinity without points. */
+  /** The newest time; -Infinity if there are no points. */
   get end() {
     return this.size ? this.times[this.size - 1] : -Infinity;
   }
@@ -23,7 +23,7 @@ export class Track {
     return this.size ? this.values[this.size - 1] : null;
   }
 
-  /** Adds a point where it belongs; most come in order, which costs nothing. Whether anything has changed. */
+  /** Adds a point where it belongs, which is cheap for points in order. Returns whether anything changed. */
   push(time, value) {
     if (time > this.end) {
       this.times.push(time);
@@ -41,7 +41,7 @@ export class Track {
     return true;
   }
 
-  /** Forgets what is before, except the last point of it, from which the line comes into the picture. */
+  /** Drops the points before a time, except the last of them, where the visible line begins. */
   trim(time) {
     const gone = lowerBound(this.times, time) - 1;
     if (gone > 0) {
@@ -51,7 +51,7 @@ export class Track {
   }
 
   /**
-   * Puts history in the place of all points up to its end; what is newer stays: it came live meanwhile.
+   * Replaces all points up to the end of the history; newer points, which came in live meanwhile, stay.
    * @param {number[]} times ascending
    * @param {number[]} values
    */
@@ -62,13 +62,13 @@ export class Track {
     this.values = values.concat(this.values.slice(place));
   }
 
-  /** The values from one time to another, both included. @returns {number[]} */
+  /** The values between two times, both included. @returns {number[]} */
   within(from, to) {
     return this.values.slice(lowerBound(this.times, from), upperBound(this.times, to));
   }
 }
 
-/** The first place whose value is not less. @param {number[]} sorted */
+/** The first index whose value is not less. @param {number[]} sorted */
 export function lowerBound(sorted, value) {
   let low = 0;
   let high = sorted.length;
@@ -80,7 +80,7 @@ export function lowerBound(sorted, value) {
   return low;
 }
 
-/** The first place whose value is greater. @param {number[]} sorted */
+/** The first index whose value is greater. @param {number[]} sorted */
 export function upperBound(sorted, value) {
   let low = 0;
   let high = sorted.length;
@@ -92,11 +92,11 @@ export function upperBound(sorted, value) {
   return low;
 }
 
-/** A silence so many times longer than usual is drawn as a gap and not as a line. */
+/** A pause this many times longer than usual is drawn as a gap. */
 const GAP = 6;
 
-/** Times in the middle of each silence. @param {number[]} times ascending @returns {number[]} */
-export function silences(times) {
+/** Times in the middle of each gap. @param {number[]} times ascending @returns {number[]} */
+export function gapsIn(times) {
   if (times.length < 4) return [];
   const steps = times.slice(1).map((time, i) => time - times[i]);
   const usual = steps.toSorted((a, b) => a - b)[steps.length >> 1];
@@ -105,13 +105,13 @@ export function silences(times) {
 }
 
 /**
- * Several tracks as columns over one axis of time, as uPlot takes them: undefined where a track has no point, null where
- * its line ends.
+ * Several tracks as columns over one time axis, in the form that uPlot takes: undefined where a track has no point, null
+ * where its line ends.
  * @param {Track[]} tracks
  * @returns {[number[], ...(number|null|undefined)[][]]}
  */
 export function align(tracks) {
-  const gaps = tracks.map((track) => silences(track.times));
+  const gaps = tracks.map((track) => gapsIn(track.times));
   const axis = [...new Set([...tracks.flatMap((track) => track.times), ...gaps.flat()])].sort((a, b) => a - b);
   const columns = tracks.map((track, i) => {
     const ends = new Set(gaps[i]);
@@ -127,13 +127,13 @@ export function align(tracks) {
   return [axis, ...columns];
 }
 
-/** Makes null of what is undefined beside a null: rows of other tracks inside a gap belong to it. */
+/** Extends each null over the undefined rows beside it: rows of other tracks inside a gap belong to the gap. */
 function spread(column) {
   for (let row = 1; row < column.length; row++) if (column[row] === undefined && column[row - 1] === null) column[row] = null;
   for (let row = column.length - 2; row >= 0; row--) if (column[row] === undefined && column[row + 1] === null) column[row] = null;
 }
 
-/** Least, mean and greatest; null without values. @param {number[]} values */
+/** Minimum, mean and maximum; null if there are no values. @param {number[]} values */
 export function summary(values) {
   if (!values.length) return null;
   let least = Infinity;
@@ -148,7 +148,7 @@ export function summary(values) {
 }
 
 /**
- * The bounds of the axis of values: they hold all values with some room, and stay as they are while they fit.
+ * The bounds of the value axis: all values with some room. The previous bounds are kept as long as they fit.
  * @param {[number, number]|null} before @param {number} least @param {number} greatest
  * @returns {[number, number]}
  */
@@ -160,7 +160,7 @@ export function bounds(before, least, greatest) {
 }
 
 /**
- * The points of a sparkline in a box, as an SVG polyline takes them.
+ * The points of a sparkline in a box, in the form that an SVG polyline takes.
  * @param {number[]} values @param {number} width @param {number} height
  */
 export function sparkline(values, width, height) {

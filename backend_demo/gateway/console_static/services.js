@@ -1,4 +1,4 @@
-// The view of services: a row each, and on a narrow screen a card.
+// The view of services: a row for each, or a card on a narrow screen.
 
 import { attribute, h, icon, svg, text } from "./dom.js";
 import { UNKNOWN, bytes, count, cpu, duration, rate, seconds } from "./format.js";
@@ -8,8 +8,8 @@ import { stats } from "./stats.js";
 
 const COLUMNS = [
   ["State", null],
-  ["Up for", (service) => duration(service.uptime_s)],
-  ["In per second", (service) => rate(service.records_per_s), "rate"],
+  ["Uptime", (service) => duration(service.uptime_s)],
+  ["Records/s", (service) => rate(service.records_per_s), "rate"],
   ["Waiting", (service) => count(service.lag?.records)],
   ["Oldest", (service) => (service.lag ? (service.lag.records ? seconds(service.lag.seconds) : "0 s") : UNKNOWN)],
   ["p50", (service) => seconds(service.latency.p50_s)],
@@ -18,7 +18,7 @@ const COLUMNS = [
   ["Dead letters", (service) => count(service.dead_letters)],
   ["CPU", (service) => cpu(service.cpu_cores)],
   ["Memory", (service) => bytes(service.rss_bytes), "memory"],
-  ["Restarts", (service) => count(service.restarts)], // only the stack knows them: the last column, which may be left out
+  ["Restarts", (service) => count(service.restarts)], // only the stack knows this: the last column, hidden when it is empty
 ];
 
 export class ServicesView {
@@ -90,16 +90,16 @@ export class ServicesView {
   }
 
   #fillCounts(counts) {
-    const told = {
+    const titled = {
       "Sensors active": counts.sensors_active,
       "Sensors silent": counts.sensors_silent,
-      "Duplicates left out": counts.duplicates,
+      "Duplicates skipped": counts.duplicates,
       "Late readings": counts.late_readings,
-      "Averages made anew": counts.repairs,
+      "Averages recomputed": counts.repairs,
       "MQTT messages in flight": counts.mqtt_in_flight,
       "MQTT redelivered": counts.mqtt_redelivered,
       "Live streams": counts.streams,
     };
-    this.more.replaceChildren(...Object.entries(told).map(([title, value]) => h("div", {}, h("dt", {}, title), h("dd", {}, count(value)))));
+    this.more.replaceChildren(...Object.entries(titled).map(([title, value]) => h("div", {}, h("dt", {}, title), h("dd", {}, count(value)))));
   }
 }

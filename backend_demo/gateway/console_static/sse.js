@@ -1,16 +1,17 @@
-// Server-sent events through fetch, which can send an Authorization header as EventSource cannot.
+// Server-sent events through fetch, which unlike EventSource can send an Authorization header.
 
 import { request, Away } from "./api.js";
 import { health } from "./health.js";
+import { parse } from "./sensor_numbers.js";
 
-/** Splits the text of a stream into events, in whatever pieces it comes. Pure. */
+/** Splits the text of a stream into events, however it is cut into pieces. Pure. */
 export class Parser {
   #rest = "";
   #data = [];
   #event = "";
   #id = "";
 
-  /** @param {string} text @returns {{event: string, data: string, id: string}[]} the events that end in it */
+  /** @param {string} text @returns {{event: string, data: string, id: string}[]} the events completed by it */
   feed(text) {
     const events = [];
     const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
@@ -23,7 +24,7 @@ export class Parser {
         continue;
       }
       const colon = line.indexOf(":");
-      if (colon === 0) continue; // a comment: keeps the connection alive
+      if (colon === 0) continue; // a comment, which keeps the connection alive
       const field = colon < 0 ? line : line.slice(0, colon);
       const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
       if (field === "data") this.#data.push(value);
@@ -36,7 +37,7 @@ export class Parser {
 
 const PAUSE_MS = [500, 1000, 2000, 4000];
 
-/** A stream that is opened again whenever it ends, from where it ended. */
+/** A stream that reconnects whenever it ends, and resumes where it ended. */
 export class EventStream {
   #abort = new AbortController();
   #id = "";
@@ -45,7 +46,7 @@ export class EventStream {
    * @param {Record<string, any>} params of /v1/stream
    * @param {(event: string, data: any) => void} onEvent
    * @param {(state: "live"|"connecting") => void} onState
-   * @param {() => void} onGap the stream could not go on from where it ended: something may be missing
+   * @param {() => void} onGap called when the stream could not resume, so that events may be missing
    */
   constructor(params, onEvent, onState = () => {}, onGap = () => {}) {
     this.params = params;
@@ -90,13 +91,13 @@ export class EventStream {
     for await (const text of pieces(answer)) {
       for (const { event, data, id } of parser.feed(text)) {
         this.#id = id || this.#id;
-        this.onEvent(event, JSON.parse(data));
+        this.onEvent(event, parse(data));
       }
     }
   }
 }
 
-/** The text of an answer as it comes. @param {Response} answer @returns {AsyncGenerator<string>} */
+/** The text of an answer, piece by piece. @param {Response} answer @returns {AsyncGenerator<string>} */
 export async function* pieces(answer) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   try {

@@ -1,23 +1,23 @@
-// What is looked at, kept in the address so that it can be shared and reloaded.
+// The state of the page, kept in the address so that it can be shared and reloaded.
 
 export const VIEWS = ["live", "pipeline", "services", "dead-letters", "trace"];
 
 /** Ranges up to now, seconds. */
 export const RANGES = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400 };
 
-/** As many sensors can be told apart by colour. */
+/** The number of colours, and so of sensors that can be shown. */
 export const CHOSEN_MAX = 8;
 
 /**
  * @typedef {object} State
  * @property {string} view
- * @property {number[]|null} sensors null: nobody has chosen yet
- * @property {string} range of RANGES, as long as it goes up to now
+ * @property {string[]|null} sensors their numbers; null: none chosen yet
+ * @property {string} range one of RANGES; applies while `from` is null
  * @property {number|null} from epoch seconds; null: live
  * @property {number|null} to
- * @property {"split"|"together"} layout a chart each, or one for all
- * @property {string} stage of dead letters
- * @property {string} reason of dead letters
+ * @property {"split"|"together"} layout one chart for each sensor, or one for all
+ * @property {string} stage filter of the dead letters; empty: all
+ * @property {string} reason filter of the dead letters; empty: all
  */
 
 /** @type {State} */
@@ -32,14 +32,14 @@ export const DEFAULT = {
   reason: "",
 };
 
-/** The state of an address's hash; what makes no sense there is left out. Pure. @param {string} hash @returns {State} */
+/** Reads the state from an address's hash, ignoring what is invalid. Pure. @param {string} hash @returns {State} */
 export function parse(hash) {
   const [view, query = ""] = hash.replace(/^#/, "").split("?");
   const given = new URLSearchParams(query);
   const state = { ...DEFAULT };
   if (VIEWS.includes(view)) state.view = view;
   if (given.has("sensors")) {
-    const numbers = given.get("sensors").split(",").filter((word) => /^\d{1,15}$/.test(word)).map(Number);
+    const numbers = given.get("sensors").split(",").filter((word) => /^(0|[1-9]\d{0,18})$/.test(word));
     state.sensors = [...new Set(numbers)].slice(0, CHOSEN_MAX);
   }
   if (given.get("range") in RANGES) state.range = given.get("range");
@@ -51,7 +51,7 @@ export function parse(hash) {
   return state;
 }
 
-/** The reverse: the defaults are not written. Pure. @param {State} state */
+/** The reverse; defaults are left out. Pure. @param {State} state */
 export function format(state) {
   const query = [];
   if (state.sensors) query.push(`sensors=${state.sensors.join(",")}`);
@@ -72,7 +72,7 @@ class Store extends EventTarget {
   }
 
   /**
-   * Changes a part. `step`: the browser's Back button comes back to what was before.
+   * Changes part of the state. `step`: the browser's Back button returns to the state before.
    * @param {Partial<State>} part
    */
   set(part, { step = false } = {}) {

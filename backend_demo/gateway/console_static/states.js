@@ -1,7 +1,8 @@
-// The states of a service: each has a word and an icon beside its colour. Pure.
+// The states of a service, each with an icon besides its colour. Pure.
 
 const STATES = {
   ready: { icon: "ready", tone: "good", weight: 1 },
+  rebalancing: { icon: "starting", tone: "waiting", weight: 2 },
   starting: { icon: "starting", tone: "waiting", weight: 2 },
   restarting: { icon: "starting", tone: "waiting", weight: 3 },
   stopping: { icon: "starting", tone: "waiting", weight: 3 },

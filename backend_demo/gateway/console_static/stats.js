@@ -1,4 +1,4 @@
-// The newest /v1/stats, shared by all views, with the last minutes of what is drawn as a small line.
+// The newest /v1/stats, shared by all views, with the recent values of each sparkline.
 
 import { get } from "./api.js";
 import { Polling } from "./polling.js";
@@ -7,19 +7,19 @@ import { store } from "./state.js";
 const KEPT = 90;
 
 class Stats extends EventTarget {
-  /** @type {any} the answer; null: none yet */
+  /** @type {any} the newest answer; null: none yet */
   newest = null;
-  /** How far the gateway's clock is ahead of ours, seconds. */
+  /** How far the gateway's clock is ahead of the browser's, seconds. */
   clock = 0;
   #lines = new Map();
 
   constructor() {
     super();
-    // every second where it is what one looks at
+    // every second in the views that show nothing else
     this.polling = new Polling(() => this.#ask(), () => (["pipeline", "services"].includes(store.current.view) ? 1000 : 3000));
   }
 
-  /** The last values of this name, the newest last. @returns {number[]} */
+  /** The recent values of this name, oldest first. @returns {number[]} */
   line(name) {
     return this.#lines.get(name) ?? [];
   }
@@ -32,7 +32,7 @@ class Stats extends EventTarget {
   async #ask() {
     const stats = await get("v1/stats");
     const ahead = stats.time - Date.now() / 1000;
-    this.clock = Math.abs(ahead) > 2 ? ahead : 0; // less is the time that the answer took
+    this.clock = Math.abs(ahead) > 2 ? ahead : 0; // a smaller difference is the time that the answer took
     if (stats.time !== this.newest?.time)
       for (const service of stats.services) {
         this.#keep(`${service.name} rate`, service.records_per_s);

@@ -4,7 +4,7 @@
   try {
     kept = localStorage.getItem("bdemo.theme");
   } catch {
-    // no storage: the system's theme
+    // no storage: use the system's theme
   }
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.dataset.theme = kept ?? (dark ? "dark" : "light");

@@ -1,16 +1,17 @@
-// The view of a test reading: published by the gateway, and followed hop by hop.
+// The view of a test reading, which the gateway publishes and follows hop by hop.
 
 import { request } from "./api.js";
 import { attribute, h, text } from "./dom.js";
 import { milliseconds } from "./format.js";
+import { parse } from "./sensor_numbers.js";
 import { pieces } from "./sse.js";
 import { store } from "./state.js";
 
-/** All places of the way in their order, by whom a reading comes there, and from where. `branch`: nothing follows. */
+/** All hops in their order, and the service that brings a reading there. `branch`: no hop follows from it. */
 const WAY = [
   { name: "MQTT published", by: "gateway", words: "Published over MQTT" },
-  { name: "MQTT acknowledged", by: "mqtt", words: "Acknowledged by the broker", branch: true },
-  { name: "sensor-data", by: "bridge", words: "Topic sensor-data" },
+  { name: "MQTT acknowledged", by: "mqtt", words: "Acknowledged to the sensor", branch: true },
+  { name: "sensor-data", by: "mqtt", words: "Topic sensor-data" },
   { name: "src-data", by: "collection", words: "Topic src-data" },
   { name: "processed-data", by: "processing", words: "Topic processed-data" },
   { name: "table temperature", by: "loader", words: "Row in table temperature", branch: true },
@@ -21,7 +22,7 @@ const WAY = [
   { name: "dead-letter", by: "", words: "Topic dead-letter" },
 ];
 
-/** The hops of a trace with those that it has still to reach, in the order of the way. Pure. */
+/** The hops that a trace has reached and those still missing, in order. Pure. */
 export function steps(trace) {
   const reached = new Map(trace.hops.map((hop) => [hop.name, hop]));
   const names = [...WAY.map((step) => step.name), ...trace.hops.map((hop) => hop.name)];
@@ -35,7 +36,7 @@ export function steps(trace) {
     }));
 }
 
-/** What has become of it, in a sentence, and how good that is. Pure. @returns {[string, string]} */
+/** The outcome of a trace as a sentence, with its tone. Pure. @returns {[string, string]} */
 export function outcome(trace) {
   const total = milliseconds(trace.total_ms);
   const waits = [...new Set(trace.stands_before.map((name) => WAY.find((step) => step.name === name)?.by).filter(Boolean))];
@@ -45,13 +46,13 @@ export function outcome(trace) {
     case "stored":
       return [`Stored after ${total}; this stack runs without a gateway`, "good"];
     case "repeated":
-      return ["Served; it was there before, so its average did not change", "good"];
+      return ["Served; the reading existed already, so its average did not change", "good"];
     case "refused":
       return [`Refused by ${trace.refusal.stage} after ${total}: ${trace.refusal.reason}, ${trace.refusal.detail}`, "bad"];
     case "timed out":
-      return [`It has not arrived; it stands before ${waits.join(" and ") || "its next hop"}. Is that running? Look at Services, or: bdemo logs ${waits.join(" ")}`, "warning"];
+      return [`It has not arrived: ${waits.join(" and ") || "the next hop"} did not pass it on. See Services, or run: bdemo logs ${waits.join(" ")}`, "warning"];
     case "failed":
-      return [`Given up: ${trace.problem?.detail ?? "the gateway does not say why"}`, "bad"];
+      return [`Failed: ${trace.problem?.detail ?? "the gateway did not give a reason"}`, "bad"];
     default:
       return [`On its way for ${total}`, "waiting"];
   }
@@ -63,14 +64,14 @@ export class TraceView {
 
   constructor(root) {
     this.root = root;
-    this.sensor = h("input", { id: "trace-sensor", type: "text", inputmode: "numeric", pattern: "[0-9]{1,18}", required: true, autocomplete: "off", value: "1" });
-    this.value = h("input", { id: "trace-value", type: "text", inputmode: "decimal", autocomplete: "off", placeholder: "its newest again" });
+    this.sensor = h("input", { id: "trace-sensor", type: "text", inputmode: "numeric", pattern: "0|[1-9][0-9]{0,18}", required: true, autocomplete: "off", value: "1" });
+    this.value = h("input", { id: "trace-value", type: "text", inputmode: "decimal", autocomplete: "off", placeholder: "same as its newest" });
     this.button = h("button", { class: "primary", id: "publish" }, "Publish a test reading");
-    this.refused = h("button", { type: "button", title: "Fills in 999 °C, which no sensor may tell", onclick: () => this.#fillIn("999") }, "One that is refused");
-    this.why = h("p", { class: "quiet", id: "publish-why" }, "A real reading: it becomes the sensor's newest one, and stays in the tables.");
+    this.refused = h("button", { type: "button", title: "Fills in 999 °C, which is out of range", onclick: () => this.#fillIn("999") }, "Use an invalid value");
+    this.why = h("p", { class: "quiet", id: "publish-why" }, "This is a real reading: it becomes the sensor's newest one and stays in the tables.");
     this.wrong = h("p", { class: "bad", role: "alert" });
     this.end = h("p", { class: "outcome", role: "status", hidden: true });
-    this.table = h("div", { class: "way", role: "table", "aria-label": "The way of the reading" });
+    this.table = h("div", { class: "way", role: "table", "aria-label": "Hops of the reading" });
     this.picture = h("div", { class: "panel way-panel", hidden: true }, this.end, this.table);
     root.append(
       h(
@@ -103,7 +104,7 @@ export class TraceView {
     event.preventDefault();
     const given = this.value.value.trim().replace(",", ".");
     if (given && !Number.isFinite(Number(given))) {
-      text(this.wrong, "The value is no number");
+      text(this.wrong, "The value is not a number");
       this.value.focus();
       return;
     }
@@ -111,7 +112,8 @@ export class TraceView {
     this.#busy(true);
     this.#abort = new AbortController();
     try {
-      const body = JSON.stringify({ sensor: Number(this.sensor.value), value: given ? Number(given) : null });
+      // put together by hand: a number of JavaScript may be another sensor's
+      const body = `{"sensor": ${this.sensor.value}, "value": ${given ? Number(given) : null}}`;
       const init = { method: "POST", body, headers: { "Content-Type": "application/json", Accept: "application/x-ndjson" }, signal: this.#abort.signal };
       const answer = await request("v1/traces", {}, init);
       this.#begin();
@@ -119,9 +121,9 @@ export class TraceView {
       for await (const piece of pieces(answer)) {
         const lines = (rest + piece).split("\n");
         rest = lines.pop();
-        for (const line of lines) if (line.trim()) this.#show(JSON.parse(line));
+        for (const line of lines) if (line.trim()) this.#show(parse(line));
       }
-      if (rest.trim()) this.#show(JSON.parse(rest));
+      if (rest.trim()) this.#show(parse(rest));
     } catch (error) {
       if (error.status === 403) this.#forbid(error.message);
       else text(this.wrong, error.errors?.length ? error.errors.map(({ field, reason }) => `${field}: ${reason}`).join("; ") : error.message);
@@ -136,19 +138,19 @@ export class TraceView {
     text(this.button, on ? "On its way" : "Publish a test reading");
   }
 
-  /** This gateway lets nobody publish through it. */
+  /** Disables publishing, which this gateway does not allow. */
   #forbid(reason) {
     this.forbidden = true;
     this.refused.disabled = true;
     attribute(this.button, "aria-describedby", "publish-why");
-    text(this.why, `Not here: ${reason}. On the machine of the stack: bdemo trace ${this.sensor.value}`);
+    text(this.why, `Not possible here: ${reason}. On the machine of the stack, run: bdemo trace ${this.sensor.value}`);
   }
 
   #begin() {
     this.picture.hidden = false;
     this.#rows.clear();
     this.table.replaceChildren(
-      h("div", { class: "way-row way-head quiet", role: "row" }, ...["Hop", "By", "Where", "Hop took", "In all", ""].map((title, i) => h("span", { role: "columnheader", class: i === 3 || i === 4 ? "number" : null }, title))),
+      h("div", { class: "way-row way-head quiet", role: "row" }, ...["Hop", "By", "Where", "Hop time", "Total", ""].map((title, i) => h("span", { role: "columnheader", class: i === 3 || i === 4 ? "number" : null }, title))),
     );
   }
 
@@ -193,7 +195,7 @@ export class TraceView {
   }
 }
 
-/** Where in a topic or table it was found. */
+/** Where a hop found the reading: a place in a topic, or a row's value. */
 function where({ topic, partition, offset, value }) {
   if (offset != null) return `partition ${partition}, offset ${offset}`;
   return topic ?? (value == null ? "" : `${value} °C`);

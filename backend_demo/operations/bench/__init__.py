@@ -1,1 +1,1 @@
-"""How fast a pipeline is, and whether it was exact: drain, MQTT to row, latency; docs/bench.md says how."""
+"""Measures how fast a pipeline is and checks that it was exact: drain, MQTT to row, latency."""

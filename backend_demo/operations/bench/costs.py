@@ -1,4 +1,4 @@
-"""CPU time and memory of services, sampled while they work."""
+"""Samples the CPU time and memory of services while they work."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ import psutil
 
 from backend_demo.operations.bench.figures import Cost, value_at
 
+#: Time between samples, seconds.
 INTERVAL_S = 0.2
-#: How often PostgreSQL's processes, one a connection, are looked up anew.
+#: Time between searches for PostgreSQL's processes, one per connection, seconds.
 CHILDREN_EVERY_S = 1.0
 
 
-class Sampler:
-    """Looks at processes five times a second, from a thread, inside of a `with`."""
+class CostSampler:
+    """Samples processes five times per second, from a thread, inside a `with` block."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
-        """`pids`: by the service's name; children count with their parent."""
+        """`pids`: by name of the service; children are counted with their parent."""
         self._roots = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._own = psutil.Process()
         self._families: dict[str, list[psutil.Process]] = {}
         self._children_at = 0.0
         self._spent: dict[str, dict[int, float]] = {name: {} for name in pids}
-        """Newest CPU seconds of each process, also of one that has ended."""
+        """Newest CPU seconds of each process, also of those that have ended."""
         self._times: list[float] = []
         self._cpu_s: dict[str, list[float]] = {name: [] for name in pids}
         self._rss_bytes: dict[str, list[int]] = {name: [] for name in pids}
@@ -49,7 +50,7 @@ class Sampler:
         self._sample()
 
     def costs(self, begin: float, end: float, readings: int) -> tuple[Cost, ...]:
-        """What each service took between two moments (epoch seconds) for so many readings."""
+        """What each service took between two times (epoch seconds) for this number of readings."""
         found = []
         for name, cpu in self._cpu_s.items():
             spent = value_at(self._times, cpu, end) - value_at(self._times, cpu, begin)
@@ -65,7 +66,7 @@ class Sampler:
         return tuple(found)
 
     def others_cores(self, begin: float, end: float) -> float:
-        """Cores that everything else on the machine used meanwhile: a run beside a busy neighbour tells little."""
+        """Cores that everything else on the machine used meanwhile: beside a busy neighbour, a run means little."""
         spent = value_at(self._times, self._others_s, end) - value_at(self._times, self._others_s, begin)
         return round(max(0.0, spent / (end - begin)), 2)
 
@@ -86,7 +87,7 @@ class Sampler:
                 with contextlib.suppress(psutil.Error), process.oneshot():
                     cpu, memory = process.cpu_times(), process.memory_info()
                     spent[process.pid] = cpu.user + cpu.system
-                    # what PostgreSQL's processes share counts once
+                    # memory that PostgreSQL's processes share counts once
                     own += memory.rss - getattr(memory, "shared", 0)
                     shared = max(shared, getattr(memory, "shared", 0))
             total = sum(spent.values())

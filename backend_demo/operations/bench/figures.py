@@ -1,4 +1,4 @@
-"""From samples to figures: quantiles, costs, the run that stands for several. Pure."""
+"""Turns samples into figures: quantiles, costs, the median run. Pure."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one service took between the first and the last moment of a run."""
+    """What one service took in a run."""
 
     service: str
     cpu_s: float
     cpu_s_per_1000: float
-    """For a thousand readings: a millisecond here is a microsecond a reading."""
+    """CPU seconds for 1,000 readings: a millisecond here is a microsecond per reading."""
     cores: float
     peak_rss_mb: float
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Milliseconds that readings took."""
+    """Quantiles of the time that readings took, milliseconds."""
 
     p50_ms: float
     p99_ms: float
@@ -39,12 +39,12 @@ def spread(seconds: Sequence[float]) -> Spread:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed."""
+    """The smallest of these values that at least this share of them does not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def value_at(times: Sequence[float], values: Sequence[float], when: float) -> float:
-    """A growing value at some moment, on the straight line between the samples around it."""
+    """A growing value at a time between two samples, by linear interpolation."""
     after = bisect_left(times, when)
     if after == 0:
         return values[0]
@@ -55,5 +55,5 @@ def value_at(times: Sequence[float], values: Sequence[float], when: float) -> fl
 
 
 def median_run(runs: Sequence[T], figure: Callable[[T], float]) -> T:
-    """The run in the middle: its figures belong together, as those of a mean of runs would not."""
+    """The median run by this figure. Its figures belong together; those of a mean of runs would not."""
     return sorted(runs, key=figure)[(len(runs) - 1) // 2]

@@ -1,4 +1,4 @@
-"""Latency: how long readings take from Kafka to their committed rows, at a given rate."""
+"""Latency: measures how long readings take from Kafka to their committed rows, at a given rate."""
 
 from __future__ import annotations
 
@@ -10,66 +10,71 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from backend_demo.adapters import kafka
+from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.verdict import Entry
 from backend_demo.errors import ServiceFailed
 from backend_demo.faust_batch.producer import BatchProducer
 from backend_demo.operations.bench import readings
-from backend_demo.operations.bench.costs import Sampler
+from backend_demo.operations.bench.costs import CostSampler
 from backend_demo.operations.bench.drain import WARM_UP, warm_up
 from backend_demo.operations.bench.figures import Cost, Spread, spread
-from backend_demo.operations.bench.pipeline import STAGES, Notify, Pipeline, Rows, connected, prove
-from backend_demo.operations.bench.readings import Load
+from backend_demo.operations.bench.pipeline import STAGES, Pipeline, StoredRows, connected, prove
+from backend_demo.operations.bench.readings import DrainLoad
+from backend_demo.operations.notify import Notify
 
 SENSORS = 100
-#: The first readings do not count.
+#: Start of a run that does not count, seconds.
 LEFT_OUT_S = 2.0
+#: Highest rate, readings per second.
 RATE_MAX = 10_000.0
 
 
 @dataclass(frozen=True)
-class Latency:
-    """One rate, held for some seconds."""
+class LatencyRun:
+    """One run at one rate."""
 
     per_second: float
     readings: int
     temperature: Spread
     average: Spread
     cores: float
-    """Of all stages together."""
+    """Cores that all stages used together."""
     producer_late_ms: float
-    """How far the producer fell behind its own clock, at most."""
+    """The most that the producer fell behind its own clock."""
     others_cores: float
     costs: tuple[Cost, ...]
 
 
-async def latency(pipeline: Pipeline, per_second: float, seconds: float, first_sensor: int, notify: Notify) -> Latency:
-    """Produces readings evenly, whatever the pipeline does, each with the time at which it was produced.
+async def latency(
+    pipeline: Pipeline, per_second: float, seconds: float, first_sensor: int, notify: Notify
+) -> LatencyRun:
+    """Produces readings at a steady rate, whatever the pipeline does, each with the time it was produced.
 
     Raises VerificationFailed when a row or an average is wrong (the rows stay), ServiceFailed, TimedOut.
     """
     sensors = range(first_sensor, first_sensor + SENSORS)
-    first = readings.block(Load(readings=WARM_UP, sensors=SENSORS), first_sensor, int(time.time() * 1_000_000))
-    batches = BatchProducer(pipeline.settings.kafka_bootstrap, client_id="bdemo-bench")
+    first = readings.block(DrainLoad(readings=WARM_UP, sensors=SENSORS), first_sensor, int(time.time() * 1_000_000))
+    batches = BatchProducer(**Brokers.of(pipeline.settings).connection(), client_id="bdemo-bench")
     await batches.start()
     async with connected(pipeline) as connection:
         try:
-            await warm_up(pipeline, batches, Rows(connection, pipeline.moved, sensors, 0.0), first)
+            await warm_up(pipeline, batches, StoredRows(connection, pipeline.moved, sensors, 0.0), first)
         finally:
             await batches.stop()
-        with Sampler(pipeline.pids) as sampler:
+        with CostSampler(pipeline.pids) as sampler:
             begin = time.time()
             entries, late_s = await _produce(pipeline, per_second, seconds, sensors)
             end = time.time()
-            await Rows(connection, pipeline.moved, sensors, begin).wait_for(len(entries))
-        counted = Rows(connection, pipeline.moved, sensors, begin + min(LEFT_OUT_S, seconds / 4))
+            await StoredRows(connection, pipeline.moved, sensors, begin).wait_for(len(entries))
+        counted = StoredRows(connection, pipeline.moved, sensors, begin + min(LEFT_OUT_S, seconds / 4))
         temperature, average = await counted.delays("temperature"), await counted.delays("average")
         await prove(pipeline, [*first.entries, *entries], 0, notify)
         await counted.delete(shared=pipeline.shared)
     costs = sampler.costs(begin, end, len(entries))
-    return Latency(
+    return LatencyRun(
         per_second=per_second,
         readings=len(entries),
         temperature=spread(temperature),
@@ -82,11 +87,9 @@ async def latency(pipeline: Pipeline, per_second: float, seconds: float, first_s
 
 
 async def _produce(pipeline: Pipeline, per_second: float, seconds: float, sensors: range) -> tuple[list[Entry], float]:
-    """What was sent and acknowledged, and by how many seconds the worst reading was behind its moment."""
-    rng = random.Random(sensors[0])
-    producer = AIOKafkaProducer(
-        bootstrap_servers=pipeline.settings.kafka_bootstrap.split(","), acks="all", linger_ms=0, client_id="bdemo-bench"
-    )
+    """Produces the readings. Returns those acknowledged, and the most that one of them was late, seconds."""
+    rng = random.Random(sensors[0])  # noqa: S311 - no secret
+    producer = kafka.producer(Brokers.of(pipeline.settings), "bdemo-bench")
     entries: list[Entry] = []
     sent: list[asyncio.Future[object]] = []
     newest_us, late_s = 0, 0.0
@@ -108,7 +111,7 @@ async def _produce(pipeline: Pipeline, per_second: float, seconds: float, sensor
                 entries.append(Entry(sensor, newest_us / 1_000_000, value, "acked"))
         await asyncio.wait_for(asyncio.gather(*sent), 30)
     except (KafkaError, OSError) as problem:
-        raise ServiceFailed(f"Kafka does not take readings: {problem!r}", hint="see: bdemo logs kafka") from problem
+        raise ServiceFailed(f"Kafka does not accept readings: {problem!r}", hint="see: bdemo logs kafka") from problem
     finally:
         await producer.stop()
     return entries, late_s
@@ -116,7 +119,7 @@ async def _produce(pipeline: Pipeline, per_second: float, seconds: float, sensor
 
 @contextlib.contextmanager
 def _preferred() -> Iterator[None]:
-    """This process goes before the pipeline, where it may: its readings are to be in time."""
+    """Raises this process's priority, where that is allowed, so that its readings are in time."""
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, niceness - 10)

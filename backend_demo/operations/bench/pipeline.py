@@ -1,4 +1,4 @@
-"""A pipeline under measurement: its processes, its rows, and the proof that they are right."""
+"""A pipeline that is measured: its processes, its rows, and the proof that they are right."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
+from backend_demo.adapters import postgres
 from backend_demo.domain.topics import SENSOR_DATA
 from backend_demo.domain.verdict import Entry, Expected
 from backend_demo.errors import ServiceFailed, VerificationFailed
+from backend_demo.operations.notify import Notify
 from backend_demo.operations.verify import verify
 from backend_demo.settings import Settings
 
-Notify = Callable[[str], None]
-
-#: Rows are counted when nothing has moved for so long, and every so often when something always does.
+#: Rows are counted after this time without a change, and at least once in the longer time, seconds.
 QUIET_S, COUNT_EVERY_S = 0.5, 15.0
+#: Time between looks at the cheap query, seconds.
 POLL_S = 0.1
-#: When no row has come for so long, no more will.
+#: After this time without a new row, no more are expected, seconds.
 STALL_S = 20.0
-CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 300.0
-#: What the check waits for an average that is still on its way.
+#: Longest wait of the check for an average that is still on its way, seconds.
 CHECK_WAIT_S = 5.0
 
 #: The services that move readings from `sensor-data` to the tables.
@@ -38,32 +37,32 @@ STAGES = ("collection", "processing", "aggregation", "loader")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One way from a raw topic to both tables."""
+    """A pipeline from a raw topic to both tables."""
 
     name: str
     settings: Settings
-    """Where its Kafka and its tables are."""
+    """They name its Kafka and its database."""
     stages: Mapping[str, int]
-    """Pids of the services from the raw topic on, by name: frozen while a drain is prepared."""
+    """Pids of the services after the raw topic, by name: frozen while a drain is prepared."""
     others: Mapping[str, int]
     """Pids of the servers, and of services before the raw topic."""
     shared: bool
-    """Whether its tables hold other rows than the bench's."""
+    """Whether its tables have rows that are not the bench's."""
     raw: str = SENSOR_DATA
     moved: str = "select coalesce(sum(next_offset), 0) from fence"
-    """A cheap query whose answer changes as rows come."""
+    """A cheap query whose answer changes as rows arrive."""
 
     @property
     def pids(self) -> dict[str, int]:
-        """All of them."""
+        """Pids of all services and servers, by name."""
         return {**self.others, **self.stages}
 
 
 @contextlib.contextmanager
 def frozen(pids: Iterable[int]) -> Iterator[None]:
-    """Processes stand still inside of the block, and go on after it: also when this process is killed in it."""
+    """Stops the processes inside the block, and continues them after it, even if this process is killed meanwhile."""
     stopped = [str(pid) for pid in pids]
-    guard = subprocess.Popen(
+    guard = subprocess.Popen(  # noqa: S603 - words, no shell
         ["/bin/sh", "-c", 'read -r _; kill -CONT "$@" 2>/dev/null', "sh", *stopped],
         stdin=subprocess.PIPE,
         start_new_session=True,
@@ -79,15 +78,15 @@ def frozen(pids: Iterable[int]) -> Iterator[None]:
         guard.communicate(timeout=10)
 
 
-class Rows:
-    """The rows of some sensors, in both tables, from some time on."""
+class StoredRows:
+    """The rows of some sensors in both tables, from a given time on."""
 
     def __init__(self, connection: Any, moved: str, sensors: range, since: float) -> None:
         self._connection, self._moved = connection, moved
         self._bounds = (sensors[0], sensors[-1], since)
 
     async def wait_for(self, count: int, *, stall_s: float = STALL_S) -> int:
-        """Waits until both tables have so many, or no more come; how many the smaller one has."""
+        """Waits until both tables have this many rows, or no more arrive. Returns the number in the smaller table."""
         moved, rows = None, -1
         moved_at = counted_at = grown_at = time.monotonic()
         while True:
@@ -105,17 +104,19 @@ class Rows:
             await asyncio.sleep(POLL_S)
 
     async def count(self) -> int:
-        """Rows of the table that has fewer."""
+        """Number of rows in the table that has fewer."""
         counts: list[int] = [
             await self._connection.fetchval(
-                f"select count(*) from {table} where sensor_num between $1 and $2 and timestamp >= $3", *self._bounds
+                f"select count(*) from {table} "  # noqa: S608 - names of ours
+                "where sensor_num between $1 and $2 and timestamp >= $3",
+                *self._bounds,
             )
             for table in ("temperature", "average")
         ]
         return min(counts)
 
     async def commits(self) -> tuple[float, float]:
-        """When the first and the last of them were committed, epoch seconds by PostgreSQL's clock."""
+        """When the first and the last row were committed, epoch seconds by PostgreSQL's clock."""
         found = await self._connection.fetchrow(
             """
             select extract(epoch from min(at))::float8, extract(epoch from max(at))::float8 from (
@@ -128,24 +129,25 @@ class Rows:
             *self._bounds,
         )
         if found[0] is None:
-            raise VerificationFailed("no reading has arrived in the tables", hint="see: bdemo logs")
+            raise VerificationFailed("no reading arrived in the tables", hint="see: bdemo logs")
         return found[0], found[1]
 
     async def delays(self, table: str) -> list[float]:
-        """Seconds from each reading's time to the commit of its row."""
+        """Time from each reading's timestamp to the commit of its row, seconds."""
         found = await self._connection.fetch(
-            f"select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 - timestamp from {table} "
-            "where sensor_num between $1 and $2 and timestamp >= $3",
+            "select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 - timestamp "  # noqa: S608 - own names
+            f"from {table} where sensor_num between $1 and $2 and timestamp >= $3",
             *self._bounds,
         )
         return [row[0] for row in found]
 
     async def delete(self, *, shared: bool) -> None:
-        """Deletes all rows of these sensors; where nobody else's are in the tables, all at once."""
+        """Deletes all rows of these sensors; truncates tables that are not shared."""
         for table in ("temperature", "average"):
             if shared:
                 await self._connection.execute(
-                    f"delete from {table} where sensor_num between $1 and $2", *self._bounds[:2]
+                    f"delete from {table} where sensor_num between $1 and $2",  # noqa: S608 - names of ours
+                    *self._bounds[:2],
                 )
             else:
                 await self._connection.execute(f"truncate {table}")
@@ -153,13 +155,10 @@ class Rows:
 
 @contextlib.asynccontextmanager
 async def connected(pipeline: Pipeline) -> AsyncIterator[Any]:
-    """A connection to the pipeline's tables. Raises ServiceFailed; so too when PostgreSQL keeps no commit times."""
+    """Connects to the pipeline's database. Raises ServiceFailed, also when PostgreSQL records no commit times."""
     try:
-        connection = await asyncpg.connect(
-            pipeline.settings.postgres_dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=STATEMENT_TIMEOUT_S,
-            server_settings={"application_name": "bdemo bench"},
+        connection = await postgres.connect(
+            pipeline.settings.postgres_dsn, application="bdemo bench", command_timeout_s=STATEMENT_TIMEOUT_S
         )
         try:
             if await connection.fetchval("show track_commit_timestamp") != "on":
@@ -168,8 +167,8 @@ async def connected(pipeline: Pipeline) -> AsyncIterator[Any]:
                 )
             yield connection
         finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+            await connection.close(timeout=CLOSE_TIMEOUT_S)
+    except postgres.FAILURES as problem:
         raise ServiceFailed(f"PostgreSQL fails: {problem or type(problem).__name__}", hint="see: bdemo status") from (
             problem
         )
@@ -185,6 +184,6 @@ async def prove(pipeline: Pipeline, entries: Iterable[Entry], refused: int, noti
         wrong.append(f"{verdict.dead_letters:,} of {refused:,} dead letters")
     if wrong:
         raise VerificationFailed(
-            f"{pipeline.name} was not exact, so there is no figure: {', '.join(wrong)}",
-            hint="a service that fails under load shows in: bdemo status, bdemo logs; repeat with --running",
+            f"{pipeline.name} was not exact, so there is no result: {', '.join(wrong)}",
+            hint="look for a service that fails under load: bdemo status, bdemo logs; repeat with --running",
         )

@@ -1,4 +1,4 @@
-"""The readings of a run: what is sent, in which order, and what must become of it. Seeded; no clock, no network."""
+"""The readings of a run: what is sent, in which order, and what must come of it. Seeded; no clock, no network."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from backend_demo.errors import UsageError
 from backend_demo.faust_batch.producer import Message, partition_of
 
 SENSORS_MAX = 100_000
-#: All of them are held in memory, and sent while services are frozen.
+#: All readings are in memory, and are sent while services are frozen.
 READINGS_MAX = 2_000_000
-#: Between two readings, of whichever sensor.
+#: Time between two readings, of any sensor, microseconds.
 STEP_US = 100
-#: A late reading comes after up to this many younger ones of its sensor: some are too late for the aggregator's state.
+#: Newer readings of its sensor that a late one comes after, at most: some are too late for the aggregation's state.
 DELAY_MAX = 40
-#: Outside of the plausible range: refused by the processing.
+#: A value outside the plausible range: refused by the processing.
 IMPLAUSIBLE = 1000.0
-#: Ahead of now: refused by the collection.
+#: Time ahead of now, microseconds: refused by the collection.
 AHEAD_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
-class Load:
+class DrainLoad:
     """What a drain sends. Raises UsageError."""
 
     readings: int = 500_000
     sensors: int = 100
     late: float = 0.0
-    """Fraction that comes after younger readings of the same sensor."""
+    """Fraction that comes after newer readings of the same sensor."""
     refused: float = 0.0
-    """Fraction that must end as dead letters."""
+    """Fraction that must become dead letters."""
     skew: bool = False
     """One sensor sends half of everything."""
 
@@ -48,17 +48,17 @@ class Load:
 
 @dataclass(frozen=True)
 class Block:
-    """Readings in the order in which they are sent."""
+    """Readings in the order they are sent."""
 
     messages: list[tuple[int, bytes]]
     """Sensor and payload."""
     entries: list[Entry]
-    """The same as a ledger tells them, refused ones included, in the order of their times."""
+    """The same as entries of a ledger, refused ones included, by time."""
     refused: int
 
     @property
     def stored(self) -> int:
-        """Rows that they must make in each table."""
+        """Number of rows that each table must get."""
         return len(self.entries) - self.refused
 
     @property
@@ -67,9 +67,9 @@ class Block:
         return self.entries[0].timestamp
 
 
-def block(load: Load, first_sensor: int, end_us: int) -> Block:
-    """Readings of the sensors from `first_sensor` on; the newest has its time just before `end_us`."""
-    rng = random.Random(load.readings)
+def block(load: DrainLoad, first_sensor: int, end_us: int) -> Block:
+    """Readings of the sensors from `first_sensor` on, with times up to just before `end_us`."""
+    rng = random.Random(load.readings)  # noqa: S311 - no secret
     placed: list[tuple[float, int, bytes]] = []
     entries: list[Entry] = []
     refused = 0
@@ -93,8 +93,8 @@ def block(load: Load, first_sensor: int, end_us: int) -> Block:
     return Block([(sensor, sent) for _, sensor, sent in placed], entries, refused)
 
 
-def _turn(load: Load, number: int) -> tuple[int, int]:
-    """Whose reading this is, counted from 0, and how far apart its sensor's readings stand."""
+def _turn(load: DrainLoad, number: int) -> tuple[int, int]:
+    """Whose reading this is, counted from 0, and the distance between readings of that sensor."""
     if load.skew and load.sensors > 1:
         half, other = divmod(number, 2)
         return (1 + half % (load.sensors - 1), 2 * (load.sensors - 1)) if other else (0, 2)
@@ -102,13 +102,13 @@ def _turn(load: Load, number: int) -> tuple[int, int]:
 
 
 def payload(time_us: int, value: float) -> bytes:
-    """What a sensor publishes."""
+    """The message that a sensor publishes."""
     seconds, micros = divmod(time_us, 1_000_000)
     return b'{"timestamp": %d.%06d, "value": %s}' % (seconds, micros, repr(value).encode())
 
 
 def by_partition(topic: str, messages: Iterable[tuple[int, bytes]]) -> dict[tuple[str, int], list[Message]]:
-    """Records of a topic as the bridge would write them: the MQTT topic is the key."""
+    """The messages as records of a topic, as the proxy would write them: the MQTT topic is the key."""
     records: dict[tuple[str, int], list[Message]] = {(topic, partition): [] for partition in range(PARTITIONS)}
     for sensor, sent in messages:
         key, partition = place_of(sensor)

@@ -1,4 +1,4 @@
-"""The same pipeline on stock Faust, for comparison: `benchmarks/stock/pipeline.py` in processes of its own."""
+"""Runs the same pipeline on stock Faust, for comparison: `benchmarks/stock/pipeline.py`, in its own processes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 import backend_demo
+from backend_demo.adapters import kafka
+from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.topics import PARTITIONS
 from backend_demo.errors import PrerequisiteMissing
 from backend_demo.operations.bench.pipeline import STAGES, Pipeline, connected
 
 PROGRAM = Path(backend_demo.__file__).parents[1] / "benchmarks" / "stock" / "pipeline.py"
 TOPICS = ("sensor-data", "src-data", "processed-data", "aggregated-data")
+#: Time that a process has to end before it is killed, seconds.
 END_S = 15.0
 
 
@@ -30,18 +33,16 @@ def check() -> None:
 
 
 async def prepare(ours: Pipeline, prefix: str) -> Pipeline:
-    """Topics and tables of their own, beside ours, on the same servers; no process yet."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=ours.settings.kafka_bootstrap)
-    await admin.start()
-    try:
+    """Creates topics and tables beside ours, on the same servers; starts no process yet."""
+    async with kafka.admin(
+        Brokers.of(ours.settings), "bdemo-bench", limit_s=kafka.REQUEST_TIMEOUT_S, request_timeout_s=20.0
+    ) as admin:
         await admin.create_topics([NewTopic(f"{prefix}-{topic}", PARTITIONS, 1) for topic in TOPICS])
-    finally:
-        await admin.close()
     async with connected(ours) as connection:
         await connection.execute(f'create schema "{prefix}"')
         for table in ("temperature", "average"):
             await connection.execute(f'create table "{prefix}".{table} (like public.{table} including all)')
-    # `fence` is ours, and stands still; the tables' sizes tell that rows come
+    # `fence` does not change here: the tables' sizes show that rows arrive
     dsn = f"{ours.settings.postgres_dsn}?search_path={prefix},public"
     return Pipeline(
         name="stock Faust",
@@ -56,7 +57,7 @@ async def prepare(ours: Pipeline, prefix: str) -> Pipeline:
 
 @contextlib.contextmanager
 def running(pipeline: Pipeline, prefix: str, folder: Path) -> Iterator[dict[str, int]]:
-    """Its four services inside of the block: their pids, by name. Their logs are in `folder`."""
+    """Runs its four services inside the block. Their pids, by name; their logs are in `folder`."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -66,7 +67,9 @@ def running(pipeline: Pipeline, prefix: str, folder: Path) -> Iterator[dict[str,
                 *(pipeline.settings.kafka_bootstrap, pipeline.settings.postgres_dsn, str(folder)),
             ]
             with open(folder / f"{stage}.log", "wb") as log:
-                processes[stage] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+                processes[stage] = subprocess.Popen(  # noqa: S603 - words, no shell
+                    command, stdout=log, stderr=log, start_new_session=True
+                )
         yield {stage: process.pid for stage, process in processes.items()}
     finally:
         for process in processes.values():

@@ -1,0 +1,1 @@
+"""`bdemo trace`."""

@@ -1,0 +1,1 @@
+"""Readings that arrive by HTTP: from the bytes of a body to acknowledged records of Kafka."""

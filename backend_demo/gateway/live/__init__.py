@@ -1,0 +1,1 @@
+"""Live streams of readings, averages and dead letters."""

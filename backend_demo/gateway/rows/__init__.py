@@ -1,0 +1,1 @@
+"""Answers made of rows: formats, pages, streams."""

@@ -1,0 +1,1 @@
+"""The pipeline's state, read from the services' metrics."""

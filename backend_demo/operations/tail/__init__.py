@@ -1,0 +1,1 @@
+"""Follows Kafka topics, MQTT messages and the gateway's live stream."""

@@ -1,0 +1,1 @@
+"""Following one reading through the pipeline."""

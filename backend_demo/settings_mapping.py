@@ -1,0 +1,51 @@
+"""The setting `mapping`: how the devices' own topics and payloads become readings."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from backend_demo.domain.mapping import DeviceMapping, MappingInvalid, with_preset
+from backend_demo.domain.presets import PRESETS
+
+
+class MappingSetting(BaseModel):
+    """One `[[mapping]]` of bdemo.toml. An empty field has the value of the preset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: str = Field("", description="Name of a ready-made mapping, whose fields the others override.")
+    topic: str = Field("", description="MQTT topic; `{sensor}` is a level or a part of it, `+` and `#` match others.")
+    sensor: str = Field(
+        "", description="Name of the sensor, where the topic does not have it: paths in braces, such as `{model}-{id}`."
+    )
+    value: str = Field(
+        "",
+        description="Path of the value in the JSON payload, such as `SI7021.Temperature`; `payload`: the payload is "
+        "the value; `payload:key`: the payload has the form `key=value`.",
+    )
+    time: str = Field("", description="Path of the time, as for `value`; `arrival`: when the message arrived.")
+    time_format: str = Field("", description="`s`, `ms`, `us` (since 1970), `rfc3339` or `local`; empty: `s`.")
+    zone: str = Field("", description="Time zone of `local` times, such as `Europe/Berlin`.")
+    unit: str = Field("", description="`C`, `F` or `K`; empty: `C`.")
+
+    @model_validator(mode="after")
+    def _check(self) -> MappingSetting:
+        self.compiled()
+        return self
+
+    def compiled(self) -> DeviceMapping:
+        """The mapping that it describes. Raises MappingInvalid."""
+        given = {field: text for field, text in self.model_dump().items() if text}
+        fields = with_preset(given, PRESETS)
+        zone = fields.pop("zone", "")
+        return DeviceMapping(**fields, zone=zone_of(zone) if zone else None)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of that name. Raises MappingInvalid."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError) as problem:  # LookupError: ZoneInfoNotFoundError
+        raise MappingInvalid("zone", f"unknown time zone {name!r}, expected for example 'Europe/Berlin'") from problem

@@ -1,0 +1,1 @@
+"""The stack as containers, through docker compose."""

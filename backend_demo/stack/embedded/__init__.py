@@ -1,0 +1,1 @@
+"""The stack as child processes, under supervisor."""

@@ -1,1 +1,0 @@
-"""The embedded servers: how each is fetched, configured and started."""

@@ -1,0 +1,1 @@
+"""One file per service: everything about it."""

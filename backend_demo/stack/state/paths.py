@@ -1,0 +1,87 @@
+"""Where a stack keeps its files: the folders of a state directory, how they are made and deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from backend_demo.errors import ConfigurationInvalid
+
+#: Longest folder of unix sockets: a socket's path may have 107 bytes, and `/postgres/.s.PGSQL.65535` follows.
+_SOCKETS_MAX = 80
+
+_LOCKS = "locks"
+
+#: All that a stack keeps in its state directory; nothing else there is ever deleted.
+CONTENTS = (
+    *("kafka", "mqtt", "tls", "postgres", "prometheus", "faust", "compose", "logs", "run", _LOCKS),
+    *("supervisor.conf", "stack.json", "secrets.json"),
+)
+
+
+class Paths:
+    """The files and folders of one state directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.stack_file = self.path / "stack.json"
+        self.secrets_file = self.path / "secrets.json"
+        self.compose = self.path / "compose"
+        """What the compose stack keeps here; its data are in volumes."""
+        self.compose_secrets_file = self.compose / "secrets.json"
+        self.tls = self.path / "tls"
+        """Certificates of a stack that is open to the network, with their keys."""
+        self.mqtt_users_file = self.path / "mqtt" / "users.json"
+        """Of the embedded stack; a compose stack has its own in a volume."""
+        self.logs = self.path / "logs"
+        self.locks_folder = self.path / _LOCKS
+        self.sockets = self.path / "run"
+        if len(os.fsencode(self.sockets)) > _SOCKETS_MAX:
+            name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+            # not $TMPDIR: it may be as long, and differ when another command looks for the stack
+            self.sockets = Path("/tmp") / f"bdemo-{name}"  # noqa: S108 - its owner is checked
+
+    def log_of(self, service: str) -> Path:
+        """The log of a service; older parts have `.1` and `.2` behind their names."""
+        return self.logs / f"{service}.log"
+
+    def create_folders(self) -> None:
+        """Makes the directory and its folders (0700) where they are missing. Raises ConfigurationInvalid, OSError."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        known = self.secrets_file.exists() or self.compose.exists()
+        if not known and any(entry.name not in CONTENTS for entry in self.path.iterdir()):
+            raise ConfigurationInvalid(
+                f"{self.path} is not empty and is not a state directory of bdemo",
+                hint="name an empty or a new directory with --state-dir",
+            )
+        for folder in (self.logs, self.locks_folder, self.sockets):
+            folder.mkdir(exist_ok=True, mode=0o700)
+        for folder in (self.path, self.sockets):
+            if folder.lstat().st_uid != os.geteuid():
+                raise ConfigurationInvalid(
+                    f"{folder} belongs to another user", hint="choose another directory with --state-dir"
+                )
+            folder.chmod(0o700)
+
+    def wipe(self) -> None:
+        """Deletes the stack's own files except the locks. Raises ConfigurationInvalid when one is a link."""
+        paths = [self.path / name for name in CONTENTS if name != _LOCKS]
+        for path in paths:
+            if path.is_symlink():
+                raise ConfigurationInvalid(
+                    f"{path} is a link and was not deleted", hint="remove the link and what it points to"
+                )
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def remove_empty(self) -> None:
+        """Removes the directory after a wipe, unless it contains files of somebody else."""
+        for folder in (self.locks_folder, self.path):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
