@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from backend_demo.stack import compose_containers, compose_docker
-from backend_demo.stack.compose import ComposeStack
-from backend_demo.stack.compose_containers import Container
-from tests.engine import LEFT_OUT
+from backend_demo.stack.compose import containers as compose_containers
+from backend_demo.stack.compose import docker as compose_docker
+from backend_demo.stack.compose.containers import Container
+from backend_demo.stack.compose.stack import ComposeStack
+from tests.support.engine import LEFT_OUT
+from tests.support.shell import Shell
 
 WITHOUT = tuple(f"--without={name}" for name in LEFT_OUT)
 
 
 class Bdemo:
-    """Runs `bdemo` on one state directory."""
+    """Runs `bdemo` on one stack of containers, and looks at them."""
 
     def __init__(self, state_dir: Path, profiles: tuple[str, ...] = ()) -> None:
         self.stack = ComposeStack(state_dir)
         self.profiles = profiles
+        self._shell = Shell(state_dir, "compose")
 
     def __call__(self, *words: str, code: int = 0, limit_s: float = 240, **environment: str) -> str:
-        done = subprocess.run(
-            self.command(*words),
-            capture_output=True,
-            text=True,
-            timeout=limit_s,
-            check=False,
-            env={**os.environ, "BDEMO_STACK": "compose", **environment},
-        )
-        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        """Its output: stdout, or stderr when it is expected to fail."""
+        done = self._shell(*words, code=code, timeout_s=limit_s, **environment)
         return done.stdout if code == 0 else done.stderr
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "backend_demo", *words, "--state-dir", str(self.stack.state.path)]
+        return self._shell.command(*words)
 
     def up(self, *words: str, **more: object) -> str:
         profiles = [f"--profile={profile}" for profile in self.profiles]

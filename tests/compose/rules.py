@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from backend_demo.stages.process import STOP_LIMIT_S
+from backend_demo.stages.runtime.process import STOP_LIMIT_S
 
 Service = Mapping[str, Any]
 Rule = Callable[[str, Service], list[str]]

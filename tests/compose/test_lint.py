@@ -13,7 +13,7 @@ import pytest
 from tests.compose.rules import ONCE, RULES, Rule, Service, broken
 
 FOLDER = Path(__file__).parents[2] / "compose"
-FILES = {"one broker": [], "three brokers": ["cluster.yaml"], "mosquitto": ["mosquitto.yaml"]}
+FILES = {"one broker": [], "three brokers": ["cluster.yaml"]}
 
 
 @cache
@@ -28,7 +28,7 @@ def config(*more: str) -> dict[str, Service]:
     if not has_compose():
         pytest.skip("there is no docker with compose here")
     files = [word for name in ("compose.yaml", *more) for word in ("-f", str(FOLDER / name))]
-    profiles = ["--profile", "simulator", "--profile", "tools"]
+    profiles = ["--profile", "*"]
     done = subprocess.run(
         ["docker", "compose", *files, *profiles, "config", "--format", "json"], capture_output=True, timeout=60
     )

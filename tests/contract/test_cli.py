@@ -11,9 +11,9 @@ import pytest
 
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from backend_demo.stack.services import SERVICES, services_of
-from tests.contract.conftest import Shell
-from tests.engine import LEFT_OUT
+from tests.support.engine import LEFT_OUT
+from tests.support.services import asked_for
+from tests.support.shell import Shell
 
 
 @pytest.fixture
@@ -28,19 +28,19 @@ def nowhere(tmp_path: Path) -> Shell:
 
 def test_status_as_json(bdemo: Shell, settings: Settings) -> None:
     found = json.loads(bdemo("status", "-o", "json").stdout)
-    assert list(found) == ["schema", "stack", "healthy", "services", "addresses"]
+    assert list(found) == ["schema", "stack", "healthy", "services", "addresses", "network"]
     assert (found["schema"], found["stack"], found["healthy"]) == ("bdemo.status/1", settings.stack, True)
     fields = ["name", "state", "pid", "uptime_s", "rss_bytes", "restarts", "error"]
-    names = list(services_of(settings.stack))
+    names = asked_for(settings)
     assert [list(service) for service in found["services"]] == [fields] * len(names)
     assert [service["name"] for service in found["services"]] == names
     assert found["addresses"]["gateway"] == settings.gateway_url
     assert found["addresses"]["kafka"] == settings.kafka_bootstrap
 
 
-def test_status_as_a_table_has_every_service(bdemo: Shell) -> None:
+def test_status_as_a_table_has_every_service(bdemo: Shell, settings: Settings) -> None:
     table = bdemo("status").stdout
-    assert all(name in table for name in SERVICES)
+    assert all(name in table for name in asked_for(settings))
 
 
 def test_status_of_something_unhealthy_is_5(bdemo: Shell, stack: Stack) -> None:
@@ -61,7 +61,7 @@ def test_status_imports_nothing_slow(bdemo: Shell) -> None:
     program = (
         "import contextlib, io, sys; from backend_demo.cli.main import app\n"
         "with contextlib.redirect_stdout(io.StringIO()): app(sys.argv[1:], standalone_mode=False)\n"
-        "slow = {'pydantic_settings', 'aiokafka', 'sqlalchemy', 'rich', 'psutil', 'jgo', 'nats'}\n"
+        "slow = {'pydantic_settings', 'aiokafka', 'sqlalchemy', 'rich', 'psutil', 'jgo'}\n"
         "print(sorted(slow & set(sys.modules)))"
     )
     command = [sys.executable, "-c", program, "status", "-o", "json", "--state-dir", str(bdemo.state_dir)]
@@ -71,8 +71,19 @@ def test_status_imports_nothing_slow(bdemo: Shell) -> None:
 
 def test_up_again_says_so(bdemo: Shell) -> None:
     done = bdemo("up", *(f"--without={name}" for name in LEFT_OUT))
-    assert "running already" in done.stderr
+    assert "already running" in done.stderr
     assert "gateway" in done.stdout
+
+
+def test_up_and_scale_as_json(bdemo: Shell, settings: Settings) -> None:
+    up = json.loads(bdemo("up", *(f"--without={name}" for name in LEFT_OUT), "-o", "json").stdout)
+    assert list(up) == ["schema", "started", "stopped", "already_running", "left_out", "addresses", "network"]
+    assert (up["schema"], up["started"], up["stopped"], up["left_out"]) == ("bdemo.up/1", [], [], [])
+    assert {"kafka", "processing", "gateway"} <= {*up["already_running"]}
+    assert up["network"] is None
+    assert up["addresses"]["gateway"] == settings.gateway_url
+    scale = json.loads(bdemo("scale", "processing=1", "-o", "json").stdout)
+    assert (scale["schema"], scale["started"], scale["copies"]) == ("bdemo.scale/1", [], {"processing": 1})
 
 
 def test_env_is_what_a_shell_can_eval(bdemo: Shell, settings: Settings) -> None:
@@ -113,7 +124,14 @@ def test_without_a_stack_it_is_7(nowhere: Shell, command: str) -> None:
 
 
 def test_down_without_a_stack_is_fine(nowhere: Shell) -> None:
-    assert "nothing ran" in nowhere("down").stderr
+    assert "nothing was running" in nowhere("down").stderr
+    down = json.loads(nowhere("down", "-o", "json").stdout)
+    assert down == {
+        "schema": "bdemo.down/1",
+        "state_dir": str(nowhere.state_dir),
+        "was_running": False,
+        "wiped": False,
+    }
     assert not nowhere.state_dir.exists()
 
 

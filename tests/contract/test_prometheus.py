@@ -13,14 +13,15 @@ import pytest
 
 from backend_demo.errors import PortInUse, PrerequisiteMissing
 from backend_demo.settings import Settings
-from backend_demo.stack import bringup, logfiles
-from backend_demo.stack.base import ServiceStatus
-from backend_demo.stack.embedded import EmbeddedStack
-from backend_demo.stack.services import SERVICES
-from tests.contract.conftest import leftovers, pid_of, state_of
+from backend_demo.stack import logfiles, time_limits
+from backend_demo.stack.base import ServiceStatus, StackChange
+from backend_demo.stack.embedded.stack import EmbeddedStack
+from backend_demo.stack.services.table import SERVICES
+from tests.support.leftovers import leftovers
+from tests.support.services import pid_of, state_of
 
 #: All but a quick server and what is tested.
-OTHERS = [name for name in SERVICES if name not in ("mqtt", "prometheus")]
+OTHERS = [name for name in SERVICES if name not in ("postgres", "prometheus")]
 
 ANSWERS = f"""#!{sys.executable}
 import http.server, sys
@@ -55,7 +56,7 @@ def launched(folder: Path) -> Iterator[EmbeddedStack]:
     with pytest.raises(PrerequisiteMissing, match="Prometheus is not installed"):
         stack.up(["prometheus"], lambda status: None)
     assert not stack.state.path.exists(), "refused before anything was made"
-    assert up(stack) == []
+    assert "prometheus" not in up(stack).started
     yield stack
     settings = stack.state.attached(Settings())
     stack.down()
@@ -80,16 +81,17 @@ def program(folder: Path) -> Program:
     return write
 
 
-def up(stack: EmbeddedStack, *services: str) -> list[ServiceStatus]:
-    """What it reports of Prometheus."""
-    reports: list[ServiceStatus] = []
-    stack.up(services, reports.append, without=() if services else OTHERS)
-    return [report for report in reports if report.name == "prometheus"]
+def up(stack: EmbeddedStack, *services: str) -> StackChange:
+    """Brings up these services, or the quick ones."""
+    return stack.up(services, lambda status: None, without=() if services else OTHERS)
 
 
 def test_what_is_not_installed_is_left_out_in_silence(stack: EmbeddedStack) -> None:
-    assert up(stack) == []
-    assert state_of(stack, "mqtt") == "ready"
+    reports: list[ServiceStatus] = []
+    change = stack.up((), reports.append, without=OTHERS)
+    assert "prometheus" not in {report.name for report in reports}
+    assert (change.left_out, "prometheus" in change.started) == ((), False)
+    assert state_of(stack, "postgres") == "ready"
     assert state_of(stack, "prometheus") in ("off", "stopped")
     assert (stack.state.path / "prometheus" / "prometheus.yml").exists(), "for somebody's own"
     for start in (lambda: up(stack, "prometheus"), lambda: stack.scale({"prometheus": 1}, lambda status: None)):
@@ -99,8 +101,8 @@ def test_what_is_not_installed_is_left_out_in_silence(stack: EmbeddedStack) -> N
 
 def test_it_is_a_server_like_the_others(stack: EmbeddedStack, program: Program) -> None:
     program(ANSWERS)
-    assert [report.state for report in up(stack)] == ["ready"]
-    assert [report.detail for report in up(stack)] == ["was running"]
+    assert "prometheus" in up(stack).started
+    assert "prometheus" in up(stack).already_running
     stack.stop("prometheus")
     assert state_of(stack, "prometheus") == "stopped"
     stack.start("prometheus")
@@ -113,12 +115,14 @@ def test_it_is_a_server_like_the_others(stack: EmbeddedStack, program: Program) 
 def test_one_that_fails_fails_nothing_else_if_it_was_not_named(
     stack: EmbeddedStack, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bringup, "OPTIONAL_S", 1.0)
+    monkeypatch.setattr(time_limits, "OPTIONAL_S", 1.0)
     program(FAILS)
-    (report,) = up(stack)
-    assert report.state == "failed"
-    assert "see: bdemo logs prometheus" in report.detail
-    assert state_of(stack, "mqtt") == "ready"
+    change = up(stack)
+    assert "prometheus" not in (*change.started, *change.already_running)
+    (left_out,) = change.left_out
+    assert left_out.name == "prometheus"
+    assert "see: bdemo logs prometheus" in left_out.reason
+    assert state_of(stack, "postgres") == "ready"
     assert "the disk is full" in (logfiles.last_errors(stack.state.log_of("prometheus")) or "")
     program(ANSWERS)
     up(stack, "prometheus")
@@ -128,11 +132,11 @@ def test_one_that_fails_fails_nothing_else_if_it_was_not_named(
 def test_a_taken_port_is_told_and_no_reason_to_stop(stack: EmbeddedStack, program: Program) -> None:
     """It may be the user's own Prometheus, which a package has started."""
     program(ANSWERS)
-    port = stack.state.saved()["prometheus_port"]
+    port = stack.state.record.settings()["prometheus_port"]
     with socket.create_server(("127.0.0.1", port)):
-        (report,) = up(stack)
-        assert report.state == "off"
-        assert report.detail.startswith(f"port {port} of prometheus is taken by process {os.getpid()}")
-        assert state_of(stack, "mqtt") == "ready"
+        (left_out,) = up(stack).left_out
+        assert left_out.name == "prometheus"
+        assert left_out.reason.startswith(f"port {port} of prometheus is taken by process {os.getpid()}")
+        assert state_of(stack, "postgres") == "ready"
         with pytest.raises(PortInUse, match=f"port {port} of prometheus"):
             up(stack, "prometheus")

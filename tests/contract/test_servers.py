@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from typing import Any
 
 import asyncpg
-import nats
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from nats.js.api import DiscardPolicy
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from backend_demo.domain.topics import TOPICS
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from backend_demo.stack.servers.kafka import create_topics
-from backend_demo.stack.servers.mqtt import MAX_PAYLOAD_BYTES, MESSAGES, MESSAGES_BYTES
-from backend_demo.stack.state import MqttUser, StateDirectory
+from backend_demo.stack.services.kafka import create_topics
+from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import MqttUser
+from tests.support.kafka import brokers
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def connect(settings: Settings, state: StateDirectory) -> Any:
     clients: list[Client] = []
 
     def open_as(user: MqttUser, password: str | None = None) -> Client:
-        clients.append(Client(settings, user, state.secret(user) if password is None else password))
+        clients.append(Client(settings, user, state.secrets.of(user) if password is None else password))
         return clients[-1]
 
     yield open_as
@@ -114,35 +115,9 @@ def test_a_sensor_may_not_subscribe(connect: Any) -> None:
     assert not connect("sensor").subscribe("sensors/#")
 
 
-def test_a_payload_just_above_the_bridge_s_limit_reaches_it(connect: Any, settings: Settings) -> None:
-    """The bridge, not the broker, refuses it, and keeps a record."""
-    assert Settings.model_fields["max_payload_bytes"].metadata[-1].le < MAX_PAYLOAD_BYTES / 2
-    observer = connect("observer")
-    observer.subscribe("sensors/#")
-    payload = b"x" * (settings.max_payload_bytes + 1)
-    connect("sensor").publish("sensors/7/temperature", payload)
-    assert observer.gets(payload, 10)
-
-
-def test_the_mqtt_store_refuses_messages_before_it_is_full(settings: Settings, state: StateDirectory) -> None:
-    if settings.stack == "compose":
-        pytest.skip("the port for its administration is not published")
-
-    async def configuration() -> Any:
-        port, password = state.saved()["nats_port"], state.secret("mqtt_admin")
-        client = await nats.connect(f"nats://127.0.0.1:{port}", user="mqtt_admin", password=password)
-        try:
-            return (await client.jetstream().stream_info(MESSAGES)).config
-        finally:
-            await client.close()
-
-    found = asyncio.run(configuration())
-    assert (found.max_bytes, found.discard) == (MESSAGES_BYTES, DiscardPolicy.NEW)
-
-
 def test_every_topic_is_there_as_it_should_be(settings: Settings, stack: Stack) -> None:
     async def look() -> tuple[dict[str, int], dict[str, str]]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        admin = AIOKafkaAdminClient(**brokers(settings).connection())
         await admin.start()
         try:
             described = await admin.describe_topics(list(TOPICS))
@@ -157,15 +132,39 @@ def test_every_topic_is_there_as_it_should_be(settings: Settings, stack: Stack) 
     assert configuration["cleanup.policy"] == "compact"
 
 
+@pytest.mark.parametrize(("sent", "stored"), [("lz4", "uncompressed"), (None, "lz4")])
+def test_lz4_is_read_and_written(settings: Settings, stack: Stack, sent: str | None, stored: str) -> None:
+    """The embedded Kafka has another lz4 than its release: it unpacks what a client packed, and the other way round."""
+    topic = f"packed-{uuid.uuid4()}"
+    values = [f"{number} ".encode() * 500 for number in range(200)]
+
+    async def there_and_back() -> list[bytes | None]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        await admin.start()
+        try:
+            await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"compression.type": stored})])
+            async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, compression_type=sent) as producer:
+                await asyncio.gather(*[await producer.send(topic, value) for value in values])
+            async with AIOKafkaConsumer(
+                topic, bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest"
+            ) as consumer:
+                return [(await asyncio.wait_for(consumer.getone(), 20)).value for _ in values]
+        finally:
+            await admin.delete_topics([topic])
+            await admin.close()
+
+    assert asyncio.run(there_and_back()) == values
+
+
 def test_topics_are_made_once(settings: Settings, stack: Stack) -> None:
-    assert create_topics(settings.kafka_bootstrap) == []
+    assert create_topics(brokers(settings)) == []
 
 
 @pytest.mark.parametrize("user", ["bdemo", "bdemo_reader", "postgres"])
 @pytest.mark.parametrize("password", ["wrong", ""])
 def test_postgres_asks_for_the_password(state: StateDirectory, user: str, password: str) -> None:
-    port = state.saved()["postgres_port"]
-    sockets = [str(state.sockets / "postgres")] if state.kind() == "embedded" else []
+    port = state.record.settings()["postgres_port"]
+    sockets = [str(state.sockets / "postgres")] if state.record.kind() == "embedded" else []
     for host in ("127.0.0.1", *sockets):
         with pytest.raises(asyncpg.InvalidPasswordError):
             asyncio.run(

@@ -14,18 +14,22 @@ import pytest
 
 from backend_demo.errors import NoStack, PortInUse, UnknownName, UsageError
 from backend_demo.settings import Settings
-from backend_demo.stack.base import LogLine, ServiceStatus, Stack
+from backend_demo.stack.base import LogLine, ServiceStatus, Stack, StackChange
 from backend_demo.stack.open import open_stack
-from backend_demo.stack.services import SERVICES, services_of
-from tests.contract.conftest import Running, eventually, leftovers, listens, names_in, pid_of, ports_of, state_of
-from tests.engine import LEFT_OUT
+from backend_demo.stack.services.table import SERVICES
+from tests.contract.conftest import Running
+from tests.support.engine import LEFT_OUT
+from tests.support.leftovers import leftovers, names_in, ports_of
+from tests.support.ports import listens
+from tests.support.services import asked_for, pid_of, state_of
+from tests.support.wait import eventually
 
 Small = Callable[[], Running]
 
 
 def test_up_returns_when_every_service_is_ready(stack: Stack, settings: Settings) -> None:
     found = stack.status()
-    assert [status.name for status in found] == list(services_of(settings.stack))
+    assert [status.name for status in found] == asked_for(settings)
     running = [status for status in found if status.name in names_in(settings)]
     assert {status.state for status in running} == {"ready"}
     for status in running:
@@ -42,10 +46,12 @@ def test_it_listens_where_the_settings_say(stack: Stack, settings: Settings) -> 
 def test_up_again_says_what_runs_and_changes_nothing(stack: Stack, settings: Settings) -> None:
     reports: list[ServiceStatus] = []
     before = {status.name: status.pid for status in stack.status()}
-    stack.up((), reports.append, without=LEFT_OUT)
+    change = stack.up((), reports.append, without=LEFT_OUT)
     assert {status.name: status.pid for status in stack.status()} == before
-    assert {(status.name, status.state, status.detail) for status in reports} == {
-        (name, "ready", "was running") for name in names_in(settings)
+    assert change == StackChange(already_running=tuple(names_in(settings)))
+    assert not change.changed
+    assert {(status.name, status.state, status.already_running) for status in reports} == {
+        (name, "ready", True) for name in names_in(settings)
     }
 
 
@@ -60,7 +66,7 @@ def test_what_is_killed_comes_back(stack: Stack, name: str) -> None:
     pid = pid_of(stack, name)
     restarts = next(status.restarts for status in stack.status() if status.name == name)
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: is_back(stack, name, pid))
+    eventually(lambda: is_back(stack, name, pid), f"{name} is back")
     assert next(status.restarts for status in stack.status() if status.name == name) == restarts + 1
 
 
@@ -73,12 +79,14 @@ def test_a_stopped_service_stays_stopped_until_it_is_started(stack: Stack, setti
     assert state_of(stack, "collection") == "ready"
 
 
-def test_up_mends_what_does_not_run(stack: Stack) -> None:
+def test_up_starts_what_does_not_run(stack: Stack, settings: Settings) -> None:
     stack.stop("gateway")
     reports: list[ServiceStatus] = []
-    stack.up((), reports.append, without=LEFT_OUT)
+    change = stack.up((), reports.append, without=LEFT_OUT)
     assert [status.state for status in reports if status.name == "gateway"][-1] == "ready"
-    assert next(status.detail for status in reports if status.name == "kafka") == "was running"
+    assert change == StackChange(
+        started=("gateway",), already_running=tuple(name for name in names_in(settings) if name != "gateway")
+    )
 
 
 @pytest.mark.parametrize("act", [lambda stack: stack.stop("loder"), lambda stack: stack.start("loder")])
@@ -116,28 +124,28 @@ def test_logs_can_be_followed(stack: Stack) -> None:
 def test_what_nobody_asked_for_is_off(small: Small) -> None:
     _, stack = small()
     states = {status.name: status.state for status in stack.status()}
-    assert {name for name, state in states.items() if state == "ready"} == {"mqtt", "postgres"}
-    assert {name for name, state in states.items() if state == "off"} == states.keys() - {"mqtt", "postgres"}
+    assert {name for name, state in states.items() if state == "ready"} == {"postgres"}
+    assert {name for name, state in states.items() if state == "off"} == states.keys() - {"postgres"}
 
 
 def test_what_is_left_out_does_not_run_until_it_is_asked_for(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "part")
     stack = open_stack(settings, any_port=True)
-    others = [name for name in SERVICES if name not in ("mqtt", "postgres")]
+    others = [name for name in SERVICES if name not in ("kafka", "postgres")]
     try:
-        stack.up((), lambda status: None, without=[*others, "mqtt", "grafana", "prometheus"])
-        assert (state_of(stack, "postgres"), state_of(stack, "mqtt")) == ("ready", "off")
-        stack.up((), lambda status: None, without=[*others, "grafana", "prometheus"])
-        assert (state_of(stack, "postgres"), state_of(stack, "mqtt")) == ("ready", "ready")
-        stack.up((), lambda status: None, without=[*others, "mqtt", "grafana", "prometheus"])
-        assert state_of(stack, "mqtt") == "ready", "what is left out is not stopped"
+        stack.up((), lambda status: None, without=[*others, "kafka", "grafana"])
+        assert (state_of(stack, "postgres"), state_of(stack, "kafka")) == ("ready", "off")
+        stack.up((), lambda status: None, without=[*others, "grafana"])
+        assert (state_of(stack, "postgres"), state_of(stack, "kafka")) == ("ready", "ready")
+        stack.up((), lambda status: None, without=[*others, "kafka", "grafana"])
+        assert state_of(stack, "kafka") == "ready", "what is left out is not stopped"
     finally:
         stack.down()
 
 
 def test_what_is_needed_cannot_be_left_out(tmp_path: Path) -> None:
     stack = open_stack(Settings(state_dir=tmp_path / "none"), any_port=True)
-    with pytest.raises(UsageError, match="kafka cannot be left out: bridge"):
+    with pytest.raises(UsageError, match="kafka cannot be left out: mqtt"):
         stack.up((), lambda status: None, without=["kafka"])
     with pytest.raises(UnknownName):
         stack.up((), lambda status: None, without=["grafanna"])
@@ -161,16 +169,18 @@ def copies_of(stack: Stack, service: str) -> dict[str, str]:
 
 def all_ready(stack: Stack, service: str, names: Iterable[str]) -> bool:
     """Whether these are its copies and become ready: those that stay are not while partitions move."""
-    return eventually(lambda: copies_of(stack, service) == dict.fromkeys(names, "ready"))
+    return bool(eventually(lambda: copies_of(stack, service) == dict.fromkeys(names, "ready"), f"{service} is ready"))
 
 
 def test_copies_come_and_go(scaled: Stack, settings: Settings) -> None:
     assert all_ready(scaled, "processing", COPIES)
     assert len({pid_of(scaled, name) for name in COPIES}) == 3
-    assert len(scaled.status()) == len(services_of(settings.stack)) + 2
+    assert len(scaled.status()) == len(asked_for(settings)) + 2
     reports: list[ServiceStatus] = []
     first = pid_of(scaled, "processing")
-    scaled.scale({"processing": 1, "loader": 2}, reports.append)
+    change = scaled.scale({"processing": 1, "loader": 2}, reports.append)
+    assert (change.started, change.stopped) == (("loader-2",), ("processing-2", "processing-3"))
+    assert {"kafka", "postgres", "processing", "loader"} == {*change.already_running}
     assert {(report.name, report.state) for report in reports} >= {
         *(("processing-2", "stopped"), ("processing-3", "stopped"), ("loader-2", "ready"))
     }
@@ -194,14 +204,16 @@ def test_up_mends_copies_and_keeps_their_number(scaled: Stack) -> None:
 def test_a_killed_copy_comes_back(scaled: Stack) -> None:
     pid = pid_of(scaled, "processing-2")
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: is_back(scaled, "processing-2", pid))
+    eventually(lambda: is_back(scaled, "processing-2", pid), "processing-2 is back")
     assert next(status.restarts for status in scaled.status() if status.name == "processing-2") >= 1
 
 
 def test_a_service_s_name_means_all_copies_and_a_copy_s_name_one(scaled: Stack) -> None:
     scaled.stop("processing-1")
     assert copies_of(scaled, "processing")["processing"] == "stopped"
-    assert eventually(lambda: [*copies_of(scaled, "processing").values()] == ["stopped", "ready", "ready"])
+    eventually(
+        lambda: [*copies_of(scaled, "processing").values()] == ["stopped", "ready", "ready"], "one stopped, two ready"
+    )
     scaled.stop("processing")
     assert copies_of(scaled, "processing") == dict.fromkeys(COPIES, "stopped")
     scaled.start("processing")
@@ -237,7 +249,7 @@ def test_nothing_is_scaled_without_a_stack(tmp_path: Path) -> None:
 
 def test_two_stacks_stand_side_by_side(stack: Stack, small: Small) -> None:
     settings, second = small()
-    assert {state_of(second, name) for name in ("mqtt", "postgres")} == {"ready"}
+    assert state_of(second, "postgres") == "ready"
     second.down()
     assert leftovers(settings, second) == []
     assert {status.state for status in stack.status()} - {"off"} == {"ready"}

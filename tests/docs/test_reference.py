@@ -1,4 +1,4 @@
-"""The reference pages say what the code says."""
+"""The reference pages and JSON Schemas say what the code says."""
 
 import importlib.util
 from pathlib import Path
@@ -20,3 +20,8 @@ def generated() -> dict[Path, str]:
 @pytest.mark.parametrize("path", sorted(generated()), ids=lambda path: path.stem)
 def test_a_reference_page_is_current(path: Path) -> None:
     assert path.read_text() == generated()[path], "run: python docs/generate.py"
+
+
+def test_there_is_no_schema_of_something_else() -> None:
+    found = set((ROOT / "docs" / "reference" / "schemas").iterdir())
+    assert found == {path for path in generated() if path.suffix == ".json"}

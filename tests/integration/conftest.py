@@ -1,11 +1,7 @@
-"""One embedded stack for the whole suite; at its end no process, port or file of it is left."""
+"""One embedded stack for the whole suite, open at `listen` too; at its end no process, port or file of it is left."""
 
 import asyncio
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -13,13 +9,25 @@ import pytest
 
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from backend_demo.stack.state import StateDirectory
+from backend_demo.stack.state.directory import StateDirectory
 from backend_demo.testing import running_stack
+from tests.support.live import metric
+from tests.support.sensors import new_sensor
+from tests.support.shell import Shell
+from tests.support.wait import eventually
+
+#: The modules that take longest, and so come first: two workers that take the next module then end together.
+LONGEST = ("test_recovery", "test_run", "test_kills", "test_scale", "test_tracing", "test_bench")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Stack]]:
-    with running_stack(tmp_path_factory.mktemp("stack") / "state") as found:
+    with running_stack(tmp_path_factory.mktemp("stack") / "state", listen="127.0.0.1") as found:
         yield found
 
 
@@ -38,38 +46,9 @@ def state(settings: Settings) -> StateDirectory:
     return StateDirectory(settings.state_dir)
 
 
-class Shell:
-    """Runs `bdemo` as a user would, on the suite's stack."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self._state_dir = state_dir
-
-    def __call__(self, *words: str, code: int = 0, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "backend_demo", *words, "--state-dir", str(self._state_dir)],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-
 @pytest.fixture
 def bdemo(settings: Settings) -> Shell:
     return Shell(settings.state_dir)
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    """A port that nothing listens on."""
-
-    def find() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            return int(listener.getsockname()[1])
-
-    return find
 
 
 @pytest.fixture
@@ -87,3 +66,15 @@ def sql(settings: Settings) -> Any:
         return asyncio.run(run())
 
     return query
+
+
+@pytest.fixture
+def sensor() -> int:
+    return new_sensor()
+
+
+@pytest.fixture
+def streams_given_back(settings: Settings) -> Iterator[None]:
+    """No stream is left behind."""
+    yield
+    eventually(lambda: metric(settings, "bdemo_streams") == 0, "that no stream is open")

@@ -27,13 +27,17 @@ from backend_demo.domain.topics import PROCESSED_DATA, SRC_DATA
 from backend_demo.errors import ServiceFailed
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from backend_demo.stack.services import PIPELINE
-from backend_demo.stages.worker import Source, Worker
-from tests.integration.sensors import eventually
-from tests.integration.test_recovery import all_ready
+from backend_demo.stack.services.table import PIPELINE
+from backend_demo.stages.runtime.process import ServiceProcess
+from backend_demo.stages.runtime.worker import Source, Worker
+from tests.support.services import all_ready
+from tests.support.wait import eventually
 
 KILLS = int(os.environ.get("KILLS", "1"))
 SEED = int(os.environ.get("KILLS_SEED", "1"))
+
+#: What dies.
+VICTIMS = ("mqtt", *PIPELINE)
 
 #: At most two kills of one service in this time: the supervisor gives up what again and again ends as soon as started.
 CALM_S, IN_CALM = 25.0, 2
@@ -54,7 +58,7 @@ class Killer:
 
     def run(self) -> None:
         deadline = time.monotonic() + LIMIT_S
-        while self.done.total() < self._kills * len(PIPELINE):
+        while self.done.total() < self._kills * len(VICTIMS):
             assert time.monotonic() < deadline, f"killed in {LIMIT_S} s: {dict(self.done)}"
             self._kill(self._random.choice((1, 1, 2, 3)))
             time.sleep(self._random.uniform(0, PAUSE_MAX_S))
@@ -62,7 +66,7 @@ class Killer:
     def _kill(self, at_once: int) -> None:
         pids = {status.name: status.pid for status in self._stack.status() if status.pid is not None}
         now = time.monotonic()
-        ready = [name for name in PIPELINE if name in pids and self.done[name] < self._kills and self._calm(name, now)]
+        ready = [name for name in VICTIMS if name in pids and self.done[name] < self._kills and self._calm(name, now)]
         for name in self._random.sample(ready, min(at_once, len(ready))):
             try:
                 os.kill(pids[name], signal.SIGKILL)
@@ -109,7 +113,7 @@ def test_random_kills_lose_nothing(settings: Settings, stack: Stack, bdemo: Any,
     before = restarts(stack)
     killer = Killer(stack, KILLS, SEED)
     with sensors(settings, ledger) as summary:
-        time.sleep(1)
+        eventually(lambda: ledger.exists() and ledger.stat().st_size > 0, "the sensors publish")
         killer.run()
         eventually(lambda: all_ready(stack), "the stack is ready again", 120)
     assert (summary["failed"], summary["unsent"]) == (0, 0), summary
@@ -146,14 +150,14 @@ def test_kafka_that_goes_away_while_a_service_starts_is_told(settings: Settings,
         bootstrap = "{}:{}".format(*gate.sockets[0].getsockname())
 
         class Unlucky(Worker):
-            def _app(self, body: Any) -> Any:
+            def _app(self, *arguments: Any) -> Any:
                 gate.close()
-                return super()._app(body)
+                return super()._app(*arguments)
 
         changed = settings.model_copy(
             update={"kafka_bootstrap": bootstrap, "state_dir": tmp_path, "consumer_group_prefix": "unlucky-"}
         )
-        worker = Unlucky(changed, "processing", consumes=(SRC_DATA,), produces=(PROCESSED_DATA,))
+        worker = Unlucky(changed, ServiceProcess(), "processing", consumes=(SRC_DATA,), produces=(PROCESSED_DATA,))
         with pytest.raises(ServiceFailed, match="went away while processing started"):
             await worker.run(nothing, asyncio.Event())
         await worker.producer.stop()

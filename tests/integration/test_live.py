@@ -8,46 +8,34 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
-from backend_demo.domain.dead_letter import DeadLetter
-from backend_demo.domain.reading import normalized
 from backend_demo.domain.topics import DEAD_LETTER, PROCESSED_DATA
-from backend_demo.gateway import live
-from backend_demo.gateway.live_event import SERVER_SENT, Wanted
-from backend_demo.operations import tail_api
+from backend_demo.gateway.live import hub as live
+from backend_demo.gateway.live.event import SERVER_SENT, Wanted
+from backend_demo.operations.tail import api as tail_api
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from tests.integration.gateway import GatewayProcess, serving, until
-from tests.integration.live import Client, ServerSent, WebSocket, metric, stalled
-from tests.integration.sensors import Publisher, eventually, new_sensor
+from tests.support.kafka import brokers
+from tests.support.live import Client, ServerSent, WebSocket, letters, metric, publish, stalled
+from tests.support.sensors import Publisher, new_sensor
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.usefixtures("streams_given_back")
 
 FORMS = pytest.mark.parametrize("form", [ServerSent, WebSocket])
-#: More than the gateway keeps of the newest events, 4 MiB, and than what waits for a client on all its way.
-FLOOD, FLOOD_STEP, FLOOD_BYTES = 6000, 600, 1900
+
+#: Letters: more than the newest events that the gateway keeps, 4 MiB, and than what waits for a client on all its way.
+FLOOD, FLOOD_STEP = 6000, 600
 
 #: The value of a last reading.
 LAST = -50.0
-
-
-def publish(settings: Settings, sensor: int, count: int, begin: float | None = None) -> list[tuple[float, float]]:
-    """Readings in the order of their times, each acknowledged."""
-    first = time.time() - 1 if begin is None else begin
-    readings = [(normalized(first + i / 1000), float(i % 100)) for i in range(count)]
-    with Publisher(settings) as publisher:
-        for timestamp, value in readings:
-            publisher.reading(sensor, timestamp, value)
-        publisher.settle()
-    return readings
 
 
 def flood(settings: Settings, sensor: int, beside: Client) -> None:
@@ -58,41 +46,9 @@ def flood(settings: Settings, sensor: int, beside: Client) -> None:
         beside.wait(had + begin + FLOOD_STEP, "dead-letter")
 
 
-def letters(settings: Settings, sensor: int, count: int, begin: int = 0) -> None:
-    """Large dead letters, straight into Kafka, over all partitions."""
-
-    async def send() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, linger_ms=20, max_batch_size=500_000)
-        await producer.start()
-        try:
-            for number in range(begin, begin + count):
-                raw = b"%d " % number + b"x" * FLOOD_BYTES
-                letter = DeadLetter("collection", "json", "a test", raw, b"%d" % sensor, "sensor-data", 0, number)
-                await producer.send(
-                    DEAD_LETTER, letter.value(), letter.record_key(), number % 8, headers=letter.headers()
-                )
-            await producer.flush()
-        finally:
-            await producer.stop()
-
-    asyncio.run(send())
-
-
 def numbers(client: Client) -> list[int]:
     """Which letters of the flood it got."""
     return [one.data["offset"] for one in client.of("dead-letter")]
-
-
-@pytest.fixture
-def sensor() -> int:
-    return new_sensor()
-
-
-@pytest.fixture(autouse=True)
-def _all_is_given_back(settings: Settings) -> Iterator[None]:
-    """No stream is left behind."""
-    yield
-    eventually(lambda: metric(settings, "bdemo_streams") == 0, "that no stream is open")
 
 
 @FORMS
@@ -125,8 +81,8 @@ def test_only_what_was_asked_for(settings: Settings, sensor: int, form: type[Cli
         some.wait(10, "average")
         (letter,) = others.wait(1, "dead-letter")
         others.wait(5, "reading")
-    assert some.told() == {("average", sensor), ("average", third)}
-    assert others.told() == {("reading", other), ("dead-letter", other)}
+    assert some.seen() == {("average", sensor), ("average", third)}
+    assert others.seen() == {("reading", other), ("dead-letter", other)}
     assert (letter.data["stage"], letter.data["reason"]) == ("collection", "json")
     assert base64.b64decode(letter.data["payload"]) == b"\xff"
 
@@ -149,7 +105,7 @@ def test_it_resumes_behind_any_event(settings: Settings, sensor: int, form: type
 
 def test_a_killed_gateway_costs_no_event_and_repeats_none(settings: Settings, stack: Stack, sensor: int) -> None:
     """The client of `bdemo tail api`, while readings come without a pause."""
-    told: list[tail_api.Event] = []
+    told: list[tail_api.ReceivedEvent] = []
     notices: list[str] = []
 
     def follow() -> None:
@@ -265,7 +221,7 @@ def test_what_kafka_does_not_keep_is_told_as_a_gap(settings: Settings, sensor: i
         flood(settings, sensor, first)
 
     async def delete() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        admin = AIOKafkaAdminClient(**brokers(settings).connection())
         await admin.start()
         try:
             every = {TopicPartition(DEAD_LETTER, number): RecordsToDelete(-1) for number in range(4)}
@@ -301,7 +257,7 @@ def test_who_comes_after_a_pause_is_told_of_nothing_in_it(
             return piece
 
     async def run() -> None:
-        hub = live.Live(settings.kafka_bootstrap, clients_max=1)
+        hub = live.Live(brokers(settings), clients_max=1)
         reading = asyncio.create_task(hub.run())
         async with asyncio.timeout(120):
             for begin in (1_700_000_000.0, 1_700_000_010.0):
@@ -315,194 +271,6 @@ def test_who_comes_after_a_pause_is_told_of_nothing_in_it(
         await asyncio.wait([reading])
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        *(("topic=src-data", "topic"), ("topic=", "topic"), ("sensor=abc", "sensor"), ("sensor=-1", "sensor")),
-        *(("sensor=9223372036854775808", "sensor"), ("sensor=%D9%A3", "sensor"), ("sensor=1.5", "sensor")),
-        *(("sensor=", "sensor"), ("limit=5", "limit"), ("last_event_id=x", "last_event_id")),
-        *(("last_event_id=AAAAAAAA", "last_event_id"), ("last_event_id=%00", "last_event_id")),
-        ("last_event_id=" + "A" * 2000, "last_event_id"),
-        ("sensor=1&" * 900 + "sensor=x", "sensor"),
-    ],
-)
-def test_wrong_parameters_are_named(settings: Settings, query: str, field: str) -> None:
-    answer = httpx.get(f"{settings.gateway_url}/v1/stream?{query}", timeout=30)
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameters")
-    assert {one["field"].partition(".")[0] for one in answer.json()["errors"]} == {field}
-    with pytest.raises(InvalidStatus) as refused:
-        connect(f"{settings.gateway_url.replace('http', 'ws', 1)}/v1/ws?{query}", open_timeout=30)
-    assert refused.value.response.status_code == 422
-    assert json.loads(refused.value.response.body) == answer.json()
-
-
-def test_too_many_sensors_are_refused(settings: Settings) -> None:
-    query = "sensor=1&" * 1001
-    answer = httpx.get(f"{settings.gateway_url}/v1/stream?{query}", timeout=30)
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "sensor")
-    with pytest.raises(InvalidStatus) as refused:
-        connect(f"{settings.gateway_url.replace('http', 'ws', 1)}/v1/ws?{query}", open_timeout=30)
-    assert refused.value.response.status_code == 414
-
-
-def test_a_changed_id_is_refused(settings: Settings, sensor: int) -> None:
-    with ServerSent(settings.gateway_url, sensor=sensor) as client:
-        publish(settings, sensor, 1)
-        (told,) = client.wait(1, "reading")
-    changed = told.id[:5] + ("A" if told.id[5] != "A" else "B") + told.id[6:]
-    for headers, parameters in (({"Last-Event-ID": changed}, {}), ({}, {"last_event_id": changed})):
-        answer = httpx.get(f"{settings.gateway_url}/v1/stream", headers=headers, params=parameters, timeout=30)
-        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "last_event_id")
-
-
-def test_head_ends_with_the_head(settings: Settings, sensor: int) -> None:
-    with Publisher(settings) as publisher, httpx.Client(base_url=settings.gateway_url, timeout=30) as client:
-        for _ in range(10):
-            publisher.reading(sensor, time.time(), 20.0)
-            head = client.head("/v1/stream")
-            assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-            assert client.get("/healthz").json() == {"status": "alive"}
-
-
-def test_no_page_of_another_origin_opens_a_websocket(settings: Settings) -> None:
-    url = f"{settings.gateway_url.replace('http', 'ws', 1)}/v1/ws"
-    with pytest.raises(InvalidStatus) as refused:
-        connect(url, origin="http://elsewhere.example", open_timeout=30)  # type: ignore[arg-type]
-    assert refused.value.response.status_code == 403
-    with connect(url, origin=settings.gateway_url, open_timeout=30):  # type: ignore[arg-type]
-        """Its own page may."""
-
-
-def test_what_a_websocket_client_says_means_nothing(settings: Settings, sensor: int) -> None:
-    with WebSocket(settings.gateway_url, sensor=sensor) as client:
-        for _ in range(5):
-            client.connection.send("hello")
-        published = publish(settings, sensor, 5)
-        client.wait(5, "reading")
-        assert client.readings(sensor) == published
-        client.connection.send("x" * 100_000)
-        eventually(lambda: client.end, "that it is ended")
-        assert "1009" in str(client.end)
-
-
-class TestOwnGateway:
-    """A gateway beside the stack's, with settings of its own."""
-
-    @pytest.fixture
-    def gateway(self, settings: Settings) -> Iterator[GatewayProcess]:
-        more = {"BDEMO_KAFKA_BOOTSTRAP": settings.kafka_bootstrap, "BDEMO_STREAM_CLIENTS": "2"}
-        with serving(settings.postgres_dsn, settings=more) as process:
-            yield process
-
-    def test_there_are_only_so_many_streams(self, gateway: GatewayProcess) -> None:
-        with ServerSent(gateway.url), WebSocket(gateway.url):
-            answer = gateway.get("/v1/stream")
-            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
-            assert int(answer.headers["Retry-After"]) > 0
-            with pytest.raises(InvalidStatus) as refused:
-                connect(f"{gateway.url.replace('http', 'ws', 1)}/v1/ws", open_timeout=30)
-            assert refused.value.response.status_code == 429
-            assert gateway.metric("bdemo_streams") == 2
-        until(lambda: gateway.metric("bdemo_streams") == 0, "that both are given back")
-        with ServerSent(gateway.url):
-            """There is room again."""
-
-    def test_streams_end_with_the_gateway(self, gateway: GatewayProcess) -> None:
-        with ServerSent(gateway.url) as client, WebSocket(gateway.url) as too:
-            gateway.process.terminate()
-            for one in (client, too):
-                eventually(lambda one=one: one.end, "the end")  # type: ignore[misc]
-                assert one.notices() == ["ending"], (one, one.end)
-            assert client.end == "end"
-            assert "1012" in str(too.end) or too.end == "end"
-        told = gateway.end()
-        assert gateway.process.returncode == 143
-        assert "cut off" not in told
-
-    def test_an_id_of_one_gateway_is_good_for_another(
-        self, settings: Settings, gateway: GatewayProcess, sensor: int
-    ) -> None:
-        with ServerSent(settings.gateway_url, sensor=sensor) as client:
-            publish(settings, sensor, 20)
-            told = client.wait(40, "reading", "average")
-        with ServerSent(gateway.url, told[4].id, sensor=sensor) as again:
-            again.wait(35, "reading", "average")
-            for name in ("reading", "average"):
-                assert [one.data for one in again.of(name)] == [one.data for one in told[5:] if one.event == name]
-
-
-class TestDeadLetters:
-    """/v1/dead-letters."""
-
-    def test_the_newest_with_reason_and_origin(self, settings: Settings, sensor: int) -> None:
-        now = time.time()
-        refused = [
-            (json.dumps({"value": 999, "timestamp": now}).encode(), "processing", "range"),
-            (b"\xff\x00", "collection", "json"),
-            (b"", "collection", "empty"),
-            (b"x" * 5000, "collection", "json"),
-        ]
-        with Publisher(settings) as publisher:
-            for count, (payload, _, _) in enumerate(refused, 1):
-                publisher.raw(f"sensors/{sensor}/temperature", payload)
-                publisher.settle()
-                eventually(lambda count=count: len(self.ask(settings, sensor=sensor)) == count, "it")  # type: ignore[misc]
-        found = self.ask(settings, sensor=sensor)
-        assert [(one["stage"], one["reason"]) for one in found] == [told[1:] for told in refused[::-1]]
-        large, empty, binary, hot = found
-        assert (large["payload"], large["size"], large["truncated"]) == ("x" * 2000, 5000, True)
-        assert (binary["payload"], binary["encoding"], binary["topic"]) == ("/wA=", "base64", "sensor-data")
-        assert (hot["topic"], hot["encoding"]) == ("src-data", "utf-8")
-        assert json.loads(hot["payload"])["value"] == 999
-        assert hot["partition"] is not None
-        assert hot["time"] == pytest.approx(time.time(), abs=120)
-        assert empty["size"] == 0
-        assert self.ask(settings, sensor=sensor, stage="processing") == [hot]
-        assert self.ask(settings, sensor=sensor, limit=2) == found[:2]
-        assert self.ask(settings, sensor=new_sensor()) == []
-
-    def test_it_says_that_there_are_more(self, settings: Settings, sensor: int) -> None:
-        letters(settings, sensor, 30)
-        answer = self.answer(settings, sensor=sensor, limit=30)
-        assert sorted(one["offset"] for one in answer["dead_letters"]) == list(range(30))
-        cut = self.answer(settings, sensor=sensor, limit=29)
-        assert cut["truncated"]
-        assert cut["dead_letters"] == answer["dead_letters"][:29]
-        times = [one["time"] for one in answer["dead_letters"]]
-        assert times == sorted(times, reverse=True)
-
-    @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "sensor=-1", "sensor=1_0", "before=3"])
-    def test_wrong_parameters_are_named(self, settings: Settings, query: str) -> None:
-        answer = httpx.get(f"{settings.gateway_url}/v1/dead-letters?{query}", timeout=30)
-        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
-
-    def answer(self, settings: Settings, **parameters: Any) -> dict[str, Any]:
-        answer = httpx.get(f"{settings.gateway_url}/v1/dead-letters", params=parameters, timeout=30)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def ask(self, settings: Settings, **parameters: Any) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.answer(settings, **parameters)["dead_letters"]
-        return found
-
-
-def test_the_routes_are_described(settings: Settings) -> None:
-    paths = httpx.get(f"{settings.gateway_url}/openapi.json", timeout=30).json()["paths"]
-    stream = paths["/v1/stream"]["get"]
-    assert list(stream["responses"]["200"]["content"]) == ["text/event-stream"]
-    assert "event: reading" in stream["responses"]["200"]["content"]["text/event-stream"]["example"]
-    assert {one["name"].lower() for one in stream["parameters"]} >= {
-        "topic",
-        "sensor",
-        "last_event_id",
-        "last-event-id",
-    }
-    assert {"422", "429"} <= set(stream["responses"])
-    assert {"200", "422", "503"} <= set(paths["/v1/dead-letters"]["get"]["responses"])
 
 
 def test_the_command(settings: Settings, bdemo: Any, sensor: int) -> None:
@@ -526,6 +294,6 @@ def test_the_command(settings: Settings, bdemo: Any, sensor: int) -> None:
     assert "json in collection, from sensor-data" in refused
     assert refused.endswith(r"\xff\x1b[2J")
     told = bdemo("tail", "api", "--last-event-id", "x", code=2)
-    assert told.stderr.startswith("error: --last-event-id: is no id of this stream\nhint: ")
+    assert told.stderr.startswith("error: --last-event-id: is not an id of this stream\nhint: ")
     told = bdemo("tail", "api", "--url", "http://127.0.0.1:1", code=5)
     assert told.stderr.startswith("error: the gateway does not answer at http://127.0.0.1:1\nhint: ")

@@ -8,9 +8,9 @@ from typing import Any
 
 from backend_demo.log_event import from_json
 from backend_demo.stack.base import LogFilter, LogLine, Stack
-from tests.integration.sensors import eventually
+from tests.support.wait import eventually
 
-OURS = ("bridge", "collection", "processing", "aggregation", "loader", "gateway")
+OURS = ("mqtt", "collection", "processing", "aggregation", "loader", "gateway")
 QUIET_S = 3.0
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from backend_demo.settings import Settings
-from tests.integration.sensors import Publisher, eventually, exact, new_sensor
+from tests.support.kafka import brokers
+from tests.support.sensors import Publisher, exact, new_sensor
+from tests.support.wait import eventually
 
 
 def test_readings_arrive_once_with_exact_averages(settings: Settings, sql: Any) -> None:
@@ -72,19 +74,19 @@ BAD = [
     (b"x", "json"),
     (b"\xff\xfe\x00", "json"),
     (b"\xef\xbb\xbf{}", "json"),
-    (b'{"value": 20, "timestamp": 1} trailing', "json"),
-    (b'{"value": NaN, "timestamp": 1}', "json"),
+    (b'{"value": 20, "timestamp": 1700000000} trailing', "json"),
+    (b'{"value": NaN, "timestamp": 1700000000}', "json"),
     (b"[" * 16_000, "json"),
     (b'{"value": 20}', "field"),
-    (b'{"value": true, "timestamp": 1}', "field"),
-    (b'{"value": 20, "value": 21, "timestamp": 1}', "field"),
-    (b'{"value": "25 ", "timestamp": 1}', "value"),
-    (b'{"value": "NaN", "timestamp": 1}', "value"),
-    (b'{"value": ' + b"9" * 5000 + b', "timestamp": 1}', "value"),
+    (b'{"value": true, "timestamp": 1700000000}', "field"),
+    (b'{"value": 20, "value": 21, "timestamp": 1700000000}', "field"),
+    (b'{"value": "25 ", "timestamp": 1700000000}', "value"),
+    (b'{"value": "NaN", "timestamp": 1700000000}', "value"),
+    (b'{"value": ' + b"9" * 5000 + b', "timestamp": 1700000000}', "value"),
     (b'{"value": 20, "timestamp": "yesterday"}', "time"),
     (b'{"value": 20, "timestamp": -1}', "time"),
     (b'{"value": 20, "timestamp": 1700000000000}', "future"),
-    (b'{"value": 201, "timestamp": 1}', "range"),
+    (b'{"value": 201, "timestamp": 1700000000}', "range"),
     (b"x" * 16_385, "size"),
 ]
 
@@ -109,14 +111,14 @@ def test_bad_payloads_become_dead_letters_and_disturb_nothing(settings: Settings
     found = eventually(lambda: len(got := dead_letters(bdemo, sensor)) > len(BAD) and got, "dead letters")
     reasons = sorted(letter["headers"]["reason"] for letter in found)
     assert reasons == sorted([reason for _, reason in BAD] + ["value"])
-    assert {letter["headers"]["stage"] for letter in found} == {"bridge", "collection", "processing"}
+    assert {letter["headers"]["stage"] for letter in found} == {"mqtt", "collection", "processing"}
 
 
 @pytest.mark.parametrize("topic", ["/floor3/sensor{}/temp", "sensors/{}/humidity", "sensors/0{}/temperature", "/{}"])
 def test_a_topic_without_a_sensor_becomes_a_dead_letter(settings: Settings, bdemo: Any, topic: str) -> None:
     sensor = new_sensor()
     with Publisher(settings) as publisher:
-        publisher.raw(topic.format(sensor), b'{"value": 20, "timestamp": 1}')
+        publisher.raw(topic.format(sensor), b'{"value": 20, "timestamp": 1700000000}')
         publisher.settle()
     (letter,) = eventually(lambda: dead_letters(bdemo, sensor), "a dead letter")
     assert letter["headers"]["reason"] == "topic"
@@ -134,7 +136,7 @@ def test_bad_records_in_later_topics_become_dead_letters(settings: Settings, sql
     reading = b'{"sensor":%d,"timestamp":5.0,"value":20.0}' % sensor
 
     async def produce() -> None:
-        producer = BatchProducer(settings.kafka_bootstrap, client_id="test")
+        producer = BatchProducer(**brokers(settings).connection(), client_id="test")
         records = [(None, reading), (b"0", reading), (number, None), (number, b"{}"), (number, b"\x00")]
         await producer.send({(topic, 3): records for topic in (topics.SRC_DATA, topics.PROCESSED_DATA)})
         await producer.send(

@@ -13,24 +13,24 @@ import asyncpg
 import pytest
 import yaml
 
+from backend_demo.places import compose_files
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from backend_demo.stack.compose_project import files
-from backend_demo.stack.servers import prometheus
-from tests.integration.conftest import Shell
-from tests.integration.prometheus import SCRAPED_S, Prometheus
-from tests.integration.sensors import eventually
+from backend_demo.stack.services import prometheus
+from tests.support.prometheus import SCRAPED_S, Prometheus
+from tests.support.shell import Shell
+from tests.support.wait import eventually
 
 pytestmark = pytest.mark.skipif(not prometheus.installed(), reason="Prometheus is not installed")
 
-GROUPS: list[dict[str, Any]] = yaml.safe_load((files() / "prometheus" / "rules.yml").read_text())["groups"]
+GROUPS: list[dict[str, Any]] = yaml.safe_load((compose_files() / "prometheus" / "rules.yml").read_text())["groups"]
 RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 
 #: The slowest group of rules is evaluated every 30 s.
 EVALUATED_S = 45
 
 TARGETS = {
-    ("bridge", "bridge", "bridge:7001"),
+    ("mqtt", "mqtt", "mqtt:7007"),
     ("collection", "collection", "collection:7002"),
     ("processing", "processing", "processing:7003"),
     ("aggregation", "aggregation", "aggregation:7004"),
@@ -82,7 +82,7 @@ class Load:
 
 
 COUNTED = {
-    "messages": 'sum(bdemo_records_total{service="bridge"})',
+    "messages": 'sum(bdemo_records_total{service="mqtt"})',
     "refused": "sum(bdemo_dead_letters_total)",
     "rows": 'sum(sensor_values_loaded_total{service="loader"})',
     "timed": 'sum(bdemo_end_to_end_seconds_count{table="temperature"})',
@@ -164,7 +164,7 @@ def test_recorded_rates_and_quantiles_agree_with_the_counters(api: Prometheus, l
     counted = api.query("sum by (service) (rate(bdemo_records_total[1m]))", at)
     recorded = api.query("service:bdemo_records:rate1m", at)
     assert by(recorded, "service") == pytest.approx(by(counted, "service"), rel=0.1)
-    assert by(recorded, "service").keys() == {"bridge", "collection", "processing", "aggregation", "loader"}
+    assert by(recorded, "service").keys() == {"mqtt", "collection", "processing", "aggregation", "loader"}
     for table in ("temperature", "average"):
         found = by(api.query(f'table_quantile:bdemo_end_to_end_seconds:rate1m{{table="{table}"}}', at), "quantile")
         assert 0 < found["0.5"] <= found["0.95"] <= found["0.99"] <= 60

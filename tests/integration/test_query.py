@@ -15,9 +15,10 @@ import asyncpg
 import pytest
 from pyarrow import parquet
 
-from backend_demo.stack.state import StateDirectory
-from tests.integration.conftest import Shell
-from tests.integration.gateway import serving, until
+from backend_demo.stack.state.directory import StateDirectory
+from tests.support.gateway import serving
+from tests.support.shell import Shell
+from tests.support.wait import eventually
 
 FIRST, BIG = 9001, 9002
 #: No other test has readings of this time.
@@ -70,7 +71,7 @@ class TestRange:
     def test_oldest_first_and_only_some(self, bdemo: Shell) -> None:
         done = bdemo("query", "range", *since(FIRST), "--order", "asc", "--limit", "2", "-o", "csv")
         assert [line.split(",")[1] for line in done.stdout.splitlines()[1:]] == [str(START), str(START + 1)]
-        assert done.stderr == "the oldest 2, and there are more; all with --limit 0\n"
+        assert done.stderr == "showing the oldest 2; use --limit 0 for all\n"
 
     def test_the_newest_of_all_sensors_up_to_a_time(self, bdemo: Shell) -> None:
         words = ("--from", str(START), "--to", str(START + 1), "--limit", "3", "-o", "ndjson")
@@ -135,7 +136,7 @@ class TestRange:
             gateway.process.wait(10)
             _, told = pipe.communicate(timeout=30)
             assert pipe.returncode == 5
-            assert b"broke off its answer" in told
+            assert b"broke off in the middle of its answer" in told
             done = subprocess.run(
                 [sys.executable, "-m", "backend_demo", *words, str(tmp_path / "out.csv")],
                 capture_output=True,
@@ -161,16 +162,16 @@ class TestRange:
     @pytest.mark.parametrize(
         ("words", "code", "message"),
         [
-            (("range", "--bucket", "7x"), 2, "--bucket: '7x' is no bucket"),
-            (("range", "--bucket", "1m", "--tz", "Mars/Base"), 2, "--tz: no such time zone"),
-            (("range", "--bucket", "1m", "--agg", "median"), 2, "--agg: 'median' is none"),
-            (("range", "-o", "xml"), 2, "no form of output: 'xml'"),
+            (("range", "--bucket", "7x"), 2, "--bucket '7x' is not a bucket length"),
+            (("range", "--bucket", "1m", "--tz", "Mars/Base"), 2, "unknown time zone in --tz"),
+            (("range", "--bucket", "1m", "--agg", "median"), 2, "unknown aggregate in --agg: 'median'"),
+            (("range", "-o", "xml"), 2, "unknown output format in --output: 'xml'"),
             (("range", "-o", "/proc/out.csv"), 2, "cannot write /proc/out.csv"),
-            (("range", "-o", "csv", "--chart"), 2, "--chart draws"),
-            (("range", "-o", "x.csv", "--watch"), 2, "--watch never ends: a file would never be whole"),
-            (("range", "--max-points", "3", "--bucket", "1m"), 2, "--bucket and --max-points exclude"),
+            (("range", "-o", "csv", "--chart"), 2, "--chart cannot be combined with --output csv"),
+            (("range", "-o", "x.csv", "--watch"), 2, "--watch never ends, so a file would never be complete"),
+            (("range", "--max-points", "3", "--bucket", "1m"), 2, "--bucket cannot be combined with --max-points"),
             (("sensors", "--sensor", "99999"), 9, "unknown sensor '99999'"),
-            (("latest", "--token", "a b\n"), 2, "the token has characters"),
+            (("latest", "--token", "a b\n"), 2, "invalid token: it contains characters"),
         ],
     )
     def test_what_cannot_work_is_a_line_and_a_hint(
@@ -191,6 +192,7 @@ class TestRange:
                 "last": START + ROWS - 1,
                 "last_value": 29.0,
                 "last_average": 29.0,
+                "name": None,
             }
         ]
         known = [line.split(",")[0] for line in bdemo("query", "sensors", "-o", "csv").stdout.splitlines()[1:]]
@@ -316,9 +318,9 @@ class TestSql:
             ("selec 1", 'syntax error at or near "selec", at column 1', "see: bdemo query sql --help"),
             ("select 1 / 0", "division by zero", "see: bdemo query sql --help"),
             ("select timestamp '0044-03-15 BC'", "a value cannot be shown", "::text"),
-            (" ", "there is no statement", "select"),
-            ("", "there is no statement", "select"),
-            ("/* */", "the statement gives no rows", "only what reads"),
+            (" ", "the statement is empty", "select"),
+            ("", "the statement is empty", "select"),
+            ("/* */", "the statement returns no rows", "a statement that reads"),
         ],
     )
     def test_a_wrong_statement(self, bdemo: Shell, statement: str, message: str, hint: str) -> None:
@@ -359,7 +361,7 @@ class TestSql:
     def test_a_table_is_cut_and_says_so(self, bdemo: Shell) -> None:
         done = bdemo("query", "sql", "select i from generate_series(1, 100) i")
         assert done.stdout.split()[-1] == "20"
-        assert done.stderr == "the first 20, and there are more; all with --limit 0\n"
+        assert done.stderr == "showing the first 20; use --limit 0 for all\n"
         whole = bdemo("query", "sql", "select i from generate_series(1, 20) i")
         assert (whole.stdout.split()[-1], whole.stderr) == ("20", "")
         assert bdemo("query", "sql", "select i from generate_series(1, 5000) i", "-o", "csv").stdout.count("\n") == 5001
@@ -373,7 +375,7 @@ class TestSql:
         command += ["--state-dir", str(settings.state_dir)]
         done = subprocess.run(command, input=file.read_bytes(), capture_output=True, check=True)
         assert done.stdout == f"n\r\n{ROWS}\r\n".encode()
-        assert "give the statement" in bdemo("query", "sql", "select 1", "--file", str(file), code=2).stderr
+        assert "give a statement" in bdemo("query", "sql", "select 1", "--file", str(file), code=2).stderr
         assert "cannot read" in bdemo("query", "sql", "--file", str(tmp_path), code=2).stderr
 
     def test_it_takes_too_long(self, bdemo: Shell) -> None:
@@ -400,11 +402,11 @@ class TestSql:
         def asked() -> int:
             return asyncio.run(running_statements())
 
-        until(lambda: asked() == 1, "the statement runs")
+        eventually(lambda: asked() == 1, "the statement runs")
         running.send_signal(number)
         running.communicate(timeout=20)
         assert running.returncode == code
-        until(lambda: asked() == 0, "the statement has ended")
+        eventually(lambda: asked() == 0, "the statement has ended")
 
     def test_another_database(self, bdemo: Shell, state: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("BDEMO_POSTGRES_READER_DSN", "postgresql://nobody:x@127.0.0.1:1/x")
@@ -412,7 +414,7 @@ class TestSql:
         dsn = state.postgres_dsn("bdemo_reader")
         monkeypatch.setenv("BDEMO_POSTGRES_READER_DSN", dsn.replace("bdemo_reader:", "bdemo_reader:wrong"))
         assert "password authentication failed" in bdemo("query", "sql", "select 1", code=3).stderr
-        admin = f"postgresql://postgres:{state.secret('postgres')}@{dsn.split('@')[1]}"
+        admin = f"postgresql://postgres:{state.secrets.of('postgres')}@{dsn.split('@')[1]}"
         monkeypatch.setenv("BDEMO_POSTGRES_READER_DSN", admin)
         assert "names a superuser" in bdemo("query", "sql", "select 1", code=3).stderr
         monkeypatch.setenv("BDEMO_POSTGRES_READER_DSN", dsn)

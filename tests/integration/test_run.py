@@ -1,6 +1,5 @@
 """`bdemo run`: a service in the foreground, in place of its supervised copy or without any stack; `bdemo demo`."""
 
-import json
 import os
 import signal
 import socket
@@ -16,8 +15,12 @@ import pytest
 
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from tests.integration.sensors import Publisher, eventually, exact, new_sensor
-from tests.integration.test_recovery import all_ready, pid_of
+from backend_demo.stack.state.directory import StateDirectory
+from tests.support.ports import free_port
+from tests.support.sensors import Publisher, exact, new_sensor
+from tests.support.services import all_ready, pid_of
+from tests.support.shell import Shell
+from tests.support.wait import eventually
 
 
 @contextmanager
@@ -53,6 +56,17 @@ def test_a_service_runs_here_and_its_supervised_copy_comes_back(
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130, (tmp_path / "log").read_text()
     assert pid_of(stack, service) not in (before, None)
+    eventually(lambda: all_ready(stack), "the stack is ready again")
+
+
+def test_ctrl_c_while_the_supervised_copy_stops_brings_it_back(
+    settings: Settings, stack: Stack, tmp_path: Path
+) -> None:
+    eventually(lambda: all_ready(stack), "the stack is ready")
+    with foreground("gateway", "--state-dir", str(settings.state_dir), log=tmp_path / "log") as process:
+        eventually(lambda: pid_of(stack, "gateway") is None, "the supervised copy stops")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, (tmp_path / "log").read_text()
     eventually(lambda: all_ready(stack), "the stack is ready again")
 
 
@@ -104,11 +118,9 @@ def test_two_copies_of_a_service_are_refused(settings: Settings, stack: Stack, t
     assert "error:" in (tmp_path / "log").read_text()
 
 
-def test_services_run_without_a_stack(
-    settings: Settings, stack: Stack, sql: Any, bdemo: Any, tmp_path: Path, free_port: Any
-) -> None:
+def test_services_run_without_a_stack(settings: Settings, stack: Stack, sql: Any, bdemo: Any, tmp_path: Path) -> None:
     """The whole pipeline by addresses alone, as on other hosts, on the servers of the suite's stack."""
-    names = ("bridge", "collection", "processing", "aggregation", "loader")
+    names = ("mqtt", "collection", "processing", "aggregation", "loader")
     exports = dict(
         line.removeprefix("export ").replace("'", "").split("=", 1) for line in bdemo("env").stdout.splitlines()
     )
@@ -119,8 +131,7 @@ def test_services_run_without_a_stack(
             variables = {
                 **{name: value for name, value in exports.items() if name != "BDEMO_GATEWAY_URL"},
                 **{f"BDEMO_{name.upper()}_STATS_PORT": str(free_port()) for name in names},
-                "BDEMO_MQTT_USERNAME": "bridge",
-                "BDEMO_MQTT_PASSWORD": json.loads((settings.state_dir / "secrets.json").read_text())["bridge"],
+                "BDEMO_MQTT_USERS_FILE": str(StateDirectory(settings.state_dir).mqtt_users_file),
                 "BDEMO_STATE_DIR": str(tmp_path / "elsewhere"),
             }
             running = [foreground(name, "--standalone", log=tmp_path / name, **variables) for name in names]
@@ -144,31 +155,24 @@ def test_run_says_what_is_wrong(bdemo: Any, tmp_path: Path) -> None:
     assert found.stderr.count("error:") == 1
 
 
-def test_a_service_that_waits_for_kafka_ends_when_told_to(tmp_path: Path, free_port: Any) -> None:
+def test_a_service_that_waits_for_kafka_ends_when_told_to(tmp_path: Path) -> None:
     variables = {
         "BDEMO_KAFKA_BOOTSTRAP": "127.0.0.1:1",
         "BDEMO_COLLECTION_STATS_PORT": str(free_port()),
         "BDEMO_STATE_DIR": str(tmp_path),
     }
     with foreground("collection", "--standalone", log=tmp_path / "log", **variables) as process:
-        time.sleep(3)
+        eventually(lambda: "Kafka" in (tmp_path / "log").read_text(), "it waits for Kafka")
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 143
 
 
 def test_the_demo_shows_that_all_arrived(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "backend_demo", "demo", "--duration", "3s"),
-            *("--state-dir", str(tmp_path / "state"), "--any-port"),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    bdemo = Shell(tmp_path / "state")
+    try:
+        done = bdemo("demo", "--duration", "3s", "--any-port", timeout_s=180)
+    finally:
+        bdemo("down", "--wipe")  # a demo that took too long was killed, and its stack runs on
     assert "Nothing is wrong" in done.stdout
     assert "150 readings went from MQTT" in done.stderr
     assert "The stack is down" in done.stderr

@@ -15,8 +15,11 @@ import pytest
 
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from tests.integration.sensors import eventually
-from tests.integration.test_recovery import Load, all_ready, pid_of
+from tests.support.kafka import brokers, environment
+from tests.support.load import Load
+from tests.support.ports import free_port
+from tests.support.services import all_ready, pid_of
+from tests.support.wait import eventually
 
 STAGES = ("collection", "processing", "aggregation", "loader")
 
@@ -32,7 +35,7 @@ class Copy:
             env={
                 **os.environ,
                 "BDEMO_STATE_DIR": str(folder / f"{stage}-{instance}"),
-                "BDEMO_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+                **environment(brokers(settings)),
                 "BDEMO_POSTGRES_DSN": settings.postgres_dsn,
                 "BDEMO_INSTANCE": instance,
                 f"BDEMO_{stage.upper()}_STATS_PORT": str(port),
@@ -51,9 +54,7 @@ class Copy:
 
 
 @pytest.fixture
-def copies(
-    settings: Settings, stack: Stack, free_port: Callable[[], int], tmp_path: Path
-) -> Iterator[Callable[[str], list[Copy]]]:
+def copies(settings: Settings, stack: Stack, tmp_path: Path) -> Iterator[Callable[[str], list[Copy]]]:
     """Starts a copy of each stage, under one instance name; waits until all are ready."""
     started: list[Copy] = []
 
@@ -76,10 +77,10 @@ def copies(
 def test_copies_come_and_go(settings: Settings, sql: Any, copies: Callable[[str], list[Copy]]) -> None:
     with Load(settings) as load:
         first, second = copies("first"), copies("second")
-        time.sleep(2)
+        load.more()
         for copy in first:
             copy.send(signal.SIGKILL)
-        time.sleep(1)
+        load.more()
         for copy in second:
             copy.send(signal.SIGTERM)
         assert [copy.process.wait(20) for copy in second] == [128 + signal.SIGTERM] * len(STAGES)
@@ -133,7 +134,7 @@ def test_a_copy_that_wakes_up_does_not_write_over_its_successor(
 ) -> None:
     with Load(settings) as load:
         suspended = copies("suspended")
-        time.sleep(2)
+        load.more()
         for copy in suspended:
             copy.send(signal.SIGSTOP)
         time.sleep(15)  # the session ends after ten seconds, and the partitions are read on elsewhere

@@ -12,8 +12,9 @@ import httpx
 
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from tests.integration.conftest import Shell
-from tests.integration.sensors import Publisher, eventually, new_sensor
+from tests.support.sensors import Publisher, new_sensor
+from tests.support.shell import Shell
+from tests.support.wait import eventually
 
 REFUSED = 3
 
@@ -102,7 +103,7 @@ def test_rates_and_latencies_while_readings_come(settings: Settings) -> None:
         ended.set()
         thread.join(60)
     services = {service["name"]: service for service in found["services"]}
-    for name in ("bridge", "collection", "processing", "aggregation", "loader"):
+    for name in ("mqtt", "collection", "processing", "aggregation", "loader"):
         assert services[name]["records_per_s"] > 0
         assert services[name]["rss_bytes"] > 10_000_000
         assert services[name]["uptime_s"] > 0

@@ -17,11 +17,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from backend_demo.operations.tail import Newest, Since, tail
-from backend_demo.operations.tail_merge import Record
+from backend_demo.cli.tail.lines import sent_by
+from backend_demo.operations.kafka_record import KafkaRecord
+from backend_demo.operations.tail.topic import Newest, Since, tail
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from tests.integration.sensors import Publisher, eventually, new_sensor
+from tests.support.kafka import brokers
+from tests.support.sensors import Publisher, new_sensor
+from tests.support.wait import eventually
 
 PARTITIONS = 3
 NAMES = ("tail-a", "tail-b")
@@ -31,7 +34,7 @@ KEYS = [b"7", b"sensors/7/temperature", b"/sensor7/temp", *[b"8"] * 60, None, b"
 
 @asynccontextmanager
 async def producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all")
+    producer = AIOKafkaProducer(**brokers(settings).connection(), acks="all")
     await producer.start()
     try:
         yield producer
@@ -40,13 +43,13 @@ async def producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 @pytest.fixture(scope="module")
-def log(running: tuple[Settings, Stack]) -> list[Record]:
+def log(running: tuple[Settings, Stack]) -> list[KafkaRecord]:
     """Two topics of 4,000 records, times rising within each partition; in the order of their time."""
     return asyncio.run(_produce(running[0]))
 
 
-async def _produce(settings: Settings) -> list[Record]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+async def _produce(settings: Settings) -> list[KafkaRecord]:
+    admin = AIOKafkaAdminClient(**brokers(settings).connection())
     await admin.start()
     await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in NAMES])
     await admin.close()
@@ -62,51 +65,52 @@ async def _produce(settings: Settings) -> list[Record]:
             rounded = round(timestamp, 3)
             key, value = chance.choice(KEYS), b"%d" % len(found)
             await kafka.send(place[0], value, key, place[1], timestamp_ms=round(timestamp * 1000))
-            found.append(Record(*place, offsets[place], rounded, key, value))
+            found.append(KafkaRecord(*place, offsets[place], rounded, key, value))
             offsets[place] += 1
         await kafka.flush()
     return found
 
 
-def read(settings: Settings, begin: Newest | Since, sensor: int | None = None) -> list[Record]:
-    async def all_of_it() -> list[Record]:
-        batches = tail(settings.kafka_bootstrap, NAMES, begin, follow=False, sensor=sensor, notify=lambda text: None)
+def read(settings: Settings, begin: Newest | Since, sensor: int | None = None) -> list[KafkaRecord]:
+    async def all_of_it() -> list[KafkaRecord]:
+        wanted = None if sensor is None else sent_by(sensor, settings)
+        batches = tail(brokers(settings), NAMES, begin, follow=False, wanted=wanted, notify=lambda text: None)
         async with aclosing(batches):
             return [record async for batch in batches for record in batch]
 
     return asyncio.run(all_of_it())
 
 
-def of_sensor_7(log: list[Record]) -> list[Record]:
+def of_sensor_7(log: list[KafkaRecord]) -> list[KafkaRecord]:
     return [record for record in log if record.key in (b"7", b"sensors/7/temperature", b"/sensor7/temp")]
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 500, 10_000])
-def test_the_newest_over_all_partitions_and_topics(settings: Settings, log: list[Record], count: int) -> None:
+def test_the_newest_over_all_partitions_and_topics(settings: Settings, log: list[KafkaRecord], count: int) -> None:
     assert read(settings, Newest(count)) == log[max(0, len(log) - count) :]
 
 
 @pytest.mark.parametrize("count", [1, 10, 100, 10_000])
-def test_the_newest_of_one_sensor_however_far_back(settings: Settings, log: list[Record], count: int) -> None:
+def test_the_newest_of_one_sensor_however_far_back(settings: Settings, log: list[KafkaRecord], count: int) -> None:
     assert read(settings, Newest(count), sensor=7) == of_sensor_7(log)[-count:]
 
 
 @pytest.mark.parametrize("at", [0, 1, 4000, 7999])
-def test_since_a_time(settings: Settings, log: list[Record], at: int) -> None:
+def test_since_a_time(settings: Settings, log: list[KafkaRecord], at: int) -> None:
     when = log[at].timestamp
     assert when is not None
     assert read(settings, Since(when)) == log[at:]
     assert read(settings, Since(when), sensor=7) == of_sensor_7(log[at:])
 
 
-def test_since_the_beginning_and_since_the_future(settings: Settings, log: list[Record]) -> None:
+def test_since_the_beginning_and_since_the_future(settings: Settings, log: list[KafkaRecord]) -> None:
     assert read(settings, Since(0)) == log
     assert read(settings, Since(time.time() + 3600)) == []
 
 
-def test_it_joins_no_consumer_group(settings: Settings, log: list[Record]) -> None:
+def test_it_joins_no_consumer_group(settings: Settings, log: list[KafkaRecord]) -> None:
     async def groups() -> set[str]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        admin = AIOKafkaAdminClient(**brokers(settings).connection())
         await admin.start()
         try:
             return {group[0] for group in await admin.list_consumer_groups()}
@@ -118,7 +122,7 @@ def test_it_joins_no_consumer_group(settings: Settings, log: list[Record]) -> No
     assert asyncio.run(groups()) == before
 
 
-def test_the_forms_of_output(bdemo: Any, log: list[Record]) -> None:
+def test_the_forms_of_output(bdemo: Any, log: list[KafkaRecord]) -> None:
     options = ("tail", "topic", *NAMES, "-n", "3", "--exit", "-o")
     documents = [json.loads(line) for line in bdemo(*options, "json").stdout.splitlines()]
     assert [document["offset"] for document in documents] == [record.offset for record in log[-3:]]
@@ -143,14 +147,18 @@ def test_dead_letters_are_readable(settings: Settings, bdemo: Any) -> None:
     ("words", "code", "message"),
     [
         (["tail", "topic", "src-dta"], 9, "unknown topic 'src-dta'\nhint: did you mean src-data"),
-        (["tail", "topic", "--since", "10x"], 2, "no point in time: '10x'"),
-        (["tail", "topic", "-n", "1", "--from-beginning"], 2, "exclude each other"),
+        (["tail", "topic", "--since", "10x"], 2, "--since: invalid time '10x'"),
+        (["tail", "topic", "-n", "1", "--from-beginning"], 2, "cannot be combined"),
         (["tail", "topic", "-n", "-1"], 2, "invalid value for '-n'"),
-        (["tail", "topic", "--bootstrap", "nowhere"], 2, "no address: 'nowhere'"),
+        (["tail", "topic", "--bootstrap", "nowhere"], 2, "invalid address 'nowhere'"),
         (["tail", "topic", "--bootstrap", "127.0.0.1:1"], 5, "cannot reach Kafka at 127.0.0.1:1\nhint: "),
-        (["tail", "mqtt", "sensors/#/x"], 2, "no MQTT topic filter: 'sensors/#/x'"),
-        (["tail", "mqtt", "--duration", "10x"], 2, "no duration: '10x'"),
-        (["tail", "mqtt", "--mqtt", "127.0.0.1:1"], 5, "cannot reach an MQTT broker at 127.0.0.1:1\nhint: "),
+        (["tail", "mqtt", "sensors/#/x"], 2, "invalid MQTT topic filter 'sensors/#/x'"),
+        (["tail", "mqtt", "--duration", "10x"], 2, "--duration: invalid duration '10x'"),
+        (
+            ["tail", "mqtt", "--mqtt", "127.0.0.1:1"],
+            5,
+            "cannot reach an MQTT broker at 127.0.0.1:1: ",
+        ),
     ],
 )
 def test_wrong_input_is_one_error_and_one_hint(bdemo: Any, words: list[str], code: int, message: str) -> None:
@@ -204,7 +212,7 @@ def produce(settings: Settings, value: bytes) -> None:
 
 
 def test_it_follows_through_a_restart_of_kafka(
-    settings: Settings, stack: Stack, log: list[Record], following: Callable[..., Following]
+    settings: Settings, stack: Stack, log: list[KafkaRecord], following: Callable[..., Following]
 ) -> None:
     found = following("topic", *NAMES, "-n", "1", "-o", "value")
     eventually(found.lines, "the newest record")
@@ -240,7 +248,7 @@ def test_it_ends_when_it_is_told_to(
 
 
 @pytest.mark.parametrize("what", [("topic", *NAMES, "-n", "5"), ("mqtt",)])
-def test_it_ends_when_nobody_reads_any_more(settings: Settings, log: list[Record], what: tuple[str, ...]) -> None:
+def test_it_ends_when_nobody_reads_any_more(settings: Settings, log: list[KafkaRecord], what: tuple[str, ...]) -> None:
     words = [sys.executable, "-m", "backend_demo", "tail", *what, "--state-dir", str(settings.state_dir)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -18,13 +18,15 @@ import aiohttp
 import psutil
 from textual.pilot import Pilot
 
-from backend_demo.cli.top_app import Top
-from backend_demo.cli.top_panels import Services
-from backend_demo.cli.top_source import StackSource
+from backend_demo.cli.top.app import Top
+from backend_demo.cli.top.panels import Services
+from backend_demo.cli.top.source import StackSource
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from tests.integration.conftest import Shell
-from tests.integration.sensors import Publisher, eventually, new_sensor
+from tests.support.ports import free_port
+from tests.support.sensors import Publisher, new_sensor
+from tests.support.shell import Shell
+from tests.support.wait import eventually
 
 PER_S = 20
 REFUSED = 3
@@ -116,15 +118,14 @@ def test_r_restarts_the_selected_service_and_its_log_is_a_key_away(settings: Set
     assert pid() not in (None, first)
 
 
-def test_a_browser_gets_the_same_screen_and_nothing_stays(settings: Settings, free_port: Callable[[], int]) -> None:
+def test_a_browser_gets_the_same_screen_and_nothing_stays(settings: Settings) -> None:
     port = free_port()
     words = ("top", "--web", "--port", str(port), "--state-dir", str(settings.state_dir))
     server = subprocess.Popen([sys.executable, "-m", "backend_demo", *words], stderr=subprocess.PIPE, text=True)
     sessions: list[psutil.Process] = []
 
-    async def watch() -> None:
+    async def watch(client: aiohttp.ClientSession) -> None:
         async with (
-            aiohttp.ClientSession() as client,
             client.ws_connect(f"ws://127.0.0.1:{port}/ws?width=80&height=24") as socket,
             asyncio.timeout(60),
         ):
@@ -137,11 +138,19 @@ def test_a_browser_gets_the_same_screen_and_nothing_stays(settings: Settings, fr
 
     try:
         assert server.stderr
-        assert f"http://127.0.0.1:{port}" in server.stderr.readline()
-        asyncio.run(watch())
-        assert sessions
-        assert not psutil.wait_procs(sessions, timeout=15)[1]
-        asyncio.run(watch())
+        address = server.stderr.readline().split()[0]
+        assert address.startswith(f"http://127.0.0.1:{port}/?token=")
+
+        async def watch_twice() -> None:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
+                async with client.get(address) as answer:
+                    assert answer.status == 200
+                await watch(client)
+                assert sessions
+                assert not psutil.wait_procs(sessions, timeout=15)[1]
+                await watch(client)
+
+        asyncio.run(watch_twice())
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=20) == 143
         assert not psutil.wait_procs(sessions, timeout=15)[1]

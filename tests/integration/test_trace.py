@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA, SENSOR_DATA, SRC_DATA
-from backend_demo.operations.trace import problem, trace
-from backend_demo.operations.trace_path import ACKNOWLEDGED, PUBLISHED, SEEN, Trace
+from backend_demo.operations.trace.follow import problem, trace
+from backend_demo.operations.trace.path import ACKNOWLEDGED, PUBLISHED, SEEN, Trace
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from backend_demo.stack.state import StateDirectory
-from tests.integration.sensors import Publisher, new_sensor
+from backend_demo.stack.state.directory import StateDirectory
+from tests.support.sensors import Publisher, new_sensor
 
 TOPICS = [SENSOR_DATA, SRC_DATA, PROCESSED_DATA, AGGREGATED_DATA]
 
@@ -131,7 +131,7 @@ def test_a_refused_value_ends_in_the_dead_letters(bdemo: Any, value: str, stage:
     assert document["outcome"] == "refused"
     assert (document["refusal"]["stage"], document["refusal"]["reason"]) == (stage, reason)
     assert [hop["name"] for hop in document["hops"]][-2:] == [last, DEAD_LETTER]
-    assert done.stderr.startswith(f"error: {stage} refuses the reading: {reason}: ")
+    assert document["error"]["message"].startswith(f"{stage} refuses the reading: {reason}: ")
 
 
 def test_a_stage_that_stands_still_is_named(stack: Stack, bdemo: Any) -> None:

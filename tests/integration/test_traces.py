@@ -17,13 +17,15 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from backend_demo.domain.topics import DEAD_LETTER
 from backend_demo.gateway.app import create_app
-from backend_demo.gateway.traces import AT_ONCE
-from backend_demo.operations.trace_path import steps
+from backend_demo.gateway.routes.traces import AT_ONCE
+from backend_demo.operations.trace.path import steps
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
-from backend_demo.stack.state import StateDirectory
-from tests.integration.gateway import GatewayProcess, serving
-from tests.integration.sensors import eventually, new_sensor
+from backend_demo.stack.state.directory import StateDirectory
+from tests.support.gateway import GatewayProcess, serving
+from tests.support.kafka import brokers, environment
+from tests.support.sensors import new_sensor
+from tests.support.wait import eventually
 
 START_S = 300
 
@@ -133,7 +135,7 @@ def gateway_without(running: tuple[Settings, Stack], away: str) -> Iterator[Gate
     """A gateway that does not find one of the servers."""
     settings = running[0]
     addresses = {
-        "BDEMO_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        **environment(brokers(settings)),
         "BDEMO_MQTT_PORT": str(settings.mqtt_port),
         "BDEMO_MQTT_USERNAME": settings.mqtt_username,
         "BDEMO_MQTT_PASSWORD": settings.mqtt_password,

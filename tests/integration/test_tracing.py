@@ -17,8 +17,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from backend_demo.settings import Settings
 from backend_demo.stack.open import stack_in
 from backend_demo.testing import running_stack
-from tests.integration.conftest import Shell
-from tests.integration.sensors import Publisher, eventually, new_sensor
+from tests.support.sensors import Publisher, new_sensor
+from tests.support.shell import Shell
+from tests.support.wait import eventually
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def test_a_reading_that_travels_alone_is_one_trace(traced: Settings, collector: 
         publisher.settle()
 
     wanted = {
-        ("bridge", "process mqtt"),
+        ("mqtt", "process mqtt"),
         ("collection", "process sensor-data"),
         ("processing", "process src-data"),
         ("aggregation", "process processed-data"),
@@ -111,19 +112,19 @@ def test_a_reading_that_travels_alone_is_one_trace(traced: Settings, collector: 
         return found if wanted <= found.keys() else None
 
     found = eventually(complete, "spans of every service", 20)
-    bridge = found["bridge", "process mqtt"]
+    proxy = found["mqtt", "process mqtt"]
     collection = found["collection", "process sensor-data"]
     processing = found["processing", "process src-data"]
     aggregation = found["aggregation", "process processed-data"]
-    assert not bridge.parent
-    assert (collection.parent, collection.links, collection.count) == (bridge.id, {bridge.id}, 1)
+    assert not proxy.parent
+    assert (collection.parent, collection.links, collection.count) == (proxy.id, {proxy.id}, 1)
     assert processing.parent == collection.id
     assert aggregation.parent == processing.id
     assert found["aggregation", "send aggregated-data"].parent == aggregation.id
     loader = [span for span in collector.spans if span.service == "loader" and span.name.startswith("process")]
     assert {span.parent for span in loader} <= {processing.id, aggregation.id, b""}
     assert found["loader", "transaction"].parent in {span.id for span in loader}
-    assert {span.trace for span in collector.spans} == {bridge.trace}
+    assert {span.trace for span in collector.spans} == {proxy.trace}
 
 
 def test_a_batch_of_several_links_to_all_that_it_came_from(traced: Settings, collector: Collector) -> None:

@@ -12,8 +12,8 @@ from backend_demo.domain.reading import Reading
 from backend_demo.settings import Settings
 from backend_demo.simulator import ledger as ledgers
 from backend_demo.simulator.ledger import Ledger
-from tests.integration.conftest import Shell
-from tests.integration.sensors import Publisher, new_sensor
+from tests.support.sensors import Publisher, new_sensor
+from tests.support.shell import Shell
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_nothing_is_wrong(bdemo: Any, ledger: Path) -> None:
     assert verdict(bdemo)["passed"]
     (line,) = bdemo("verify", "--ledger", str(ledger)).stdout.splitlines()
     assert line.startswith(f"nothing is wrong: {len(readings):,} of {len(readings):,} readings acknowledged")
-    assert "averages wrong" in bdemo("verify", "--ledger", str(ledger), "-v").stdout
+    assert "wrong averages" in bdemo("verify", "--ledger", str(ledger), "-v").stdout
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_found(bdemo: Any, ledger: Path, tamper: Any, statement
     if finding == "lost":
         assert found["last_seen"] == {"processed-data": 1, "": 0}
     said = bdemo("verify", "--ledger", str(ledger), "--wait", "3s", code=8).stderr.splitlines()[-2]
-    assert said.startswith(f"error: not as it should be: 1 {'averages' if 'average' in finding else 'readings'}")
+    assert said.startswith(f"error: 1 {'average' if finding in ('average_wrong', 'average_orphaned') else 'reading'} ")
     assert set(wrong(verdict(bdemo, "--wait", "3s", code=8))) == {name for name in wrong(found) if "average" in name}
 
 

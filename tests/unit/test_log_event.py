@@ -96,6 +96,19 @@ def test_a_value_is_quoted_where_it_must_be(value: object, shown: str) -> None:
     assert log_event.summary({**EVENT, "key": value}) == f"commit failed key={shown}"
 
 
+@given(st.text(st.characters(exclude_characters="\n")))
+@example('2026-11-24 12:00:00.250 UTC [1] FATAL:  role "\x1b[2J\\x9b31m" does not exist')
+def test_the_line_of_another_program_can_neither(line: str) -> None:
+    (parts,) = log_event.readable(line)
+    assert all(character.isprintable() or character == "\t" for text, _ in parts for character in text)
+
+
+@given(st.text())
+def test_a_forged_level_or_time_can_neither(text: str) -> None:
+    shown = said({**EVENT, "time": text, "level": text})
+    assert all(character.isprintable() or character == "\t" for line in shown for character in line)
+
+
 @given(st.text(), st.text())
 @example("\x7f", "\x7f")
 def test_nothing_shown_can_move_the_cursor(event: str, value: str) -> None:
