@@ -6,18 +6,24 @@ Each page is a pure function of what it describes.
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import Any, get_args
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from backend_demo import errors, metrics
+from backend_demo import environment, errors, metrics
 from backend_demo.domain.reading import Reason
 from backend_demo.domain.topics import TOPICS
-from backend_demo.settings import CONFIG_FILE, ENV_PREFIX, ORIGINAL_NAMES, SECRETS, SECRETS_DIR, Settings
-from backend_demo.stack.services import SERVICES
+from backend_demo.metrics_server import CONNECTION_S, CONNECTIONS_MAX
+from backend_demo.places import CONFIG_FILE
+from backend_demo.settings import Settings
+from backend_demo.settings_sources import ENV_PREFIX, ORIGINAL_NAMES, SECRETS, SECRETS_DIR
+from backend_demo.stack.services import postgres_server
+from backend_demo.stack.services.table import SERVICES
 
 REFERENCE = Path(__file__).parent / "reference"
+SCHEMAS = REFERENCE / "schemas"
 NOTICE = "<!-- made by docs/generate.py -->\n"
 
 
@@ -53,7 +59,32 @@ a container's secret files ({secrets} in `{SECRETS_DIR}`), `{CONFIG_FILE}` in th
 working directory or above it, the original's names (environment or `.env`), the default.
 An unknown name is an error.
 
-{table(["setting", "default", "bounds", "meaning"], rows)}"""
+{table(["setting", "default", "bounds", "meaning"], rows)}
+## The environment of services
+
+A process of the embedded stack gets these variables of the shell that said the newest `bdemo up`, as they were there,
+and no others: {", ".join(f"`{name}`" for name in environment.NAMES)}, and those that begin with
+{" or ".join(f"`{prefix}`" for prefix in environment.PREFIXES)};
+{" and ".join(f"`{name}={value}`" for name, value in environment.FIXED.items())} is set. So keys and tokens of the
+shell stay there, and variables such as `JAVA_TOOL_OPTIONS`, `PGSSLMODE` or `APP_VERSION` change nothing. Settings are
+handed on by files that only their owner can read. A process takes the variables when it starts: to change them in one
+that runs, restart it.
+
+`bdemo run` keeps these as well, for terminals and debuggers:
+{", ".join(f"`{name}`" for name in environment.TERMINAL_NAMES)}, and those that begin with
+{", ".join(f"`{prefix}`" for prefix in environment.TERMINAL_PREFIXES)}. No command uses a proxy for what it asks of a
+stack. Of libpq's variables only `PGPASSWORD` and `PGPASSFILE` count, where a PostgreSQL URL has no password.
+
+## As root
+
+`bdemo up` warns root, for whom services lose what can be taken from them. PostgreSQL runs as `nobody`, in no other
+group. All others stay root, since their files are often below folders of root's alone, but have no capabilities and
+cannot get any by a setuid program; if the Python environment or the state directory is below a folder of another
+user's, they keep `CAP_DAC_OVERRIDE`. Where `nobody` cannot reach PostgreSQL's program, as in an environment below
+`/root`, it is copied once to `{postgres_server.SHARED_CACHE}`.
+
+No process of a stack writes core dumps, nor does `bdemo run`: they would hold passwords.
+"""
 
 
 def metrics_page() -> str:
@@ -74,11 +105,16 @@ def metrics_page() -> str:
 Every service serves `/metrics` on a port of its own, on 127.0.0.1; a second copy of it 100 higher (`processing-2` on
 7103), a third 200, and so on. Names without `bdemo_` are the original's.
 
+Only GET and HEAD are answered, for localhost and the hosts of `stats_allowed_hosts`. Of {CONNECTIONS_MAX} open
+connections the oldest gives way to a new one, and none lasts longer than {CONNECTION_S:.0f} s.
+
 {table(["service", "port"], ports)}
 {table(["metric", "type", "labels", "meaning"], rows)}"""
 
 
 def errors_page() -> str:
+    from backend_demo.cli.schemas import file_name, json_schemas
+
     rows = sorted(
         [str(error.exit_code), f"`{error.code}`", (inspect.getdoc(error) or "").splitlines()[0]]
         for error in vars(errors).values()
@@ -86,14 +122,33 @@ def errors_page() -> str:
     )
     rows.sort(key=lambda row: int(row[0]))
     reasons = ", ".join(f"`{reason}`" for reason in get_args(Reason))
+    schemas = ", ".join(f"[{name}](schemas/{file_name(name)})" for name in json_schemas())
     topics = [
         [f"`{topic.name}`", str(topic.partitions), ", ".join(f"`{key}={value}`" for key, value in topic.config.items())]
         for topic in TOPICS.values()
     ]
-    return f"""# Exit codes and reasons
+    return f"""# Errors, exit codes and JSON
 
 0 is success, 1 a bug, 130 an interrupt (Ctrl-C), 143 a SIGTERM. An error is one line `error:` and one line `hint:` on
 stderr.
+
+With `-o json` an error is one line of JSON on stdout, with the same exit code, also when the command
+line itself is wrong:
+
+```json
+{{"error": {{"code": "no_stack", "message": "no stack runs in /tmp/none", "hint": "start it with: bdemo up"}}}}
+```
+
+A command that fails and has a result all the same, such as `bdemo verify`, prints the result with the key `error` in
+it. So stdout is always one document; of a stream, the error is the last line.
+
+## JSON
+
+The documents of `-o json` name their type in the field `schema`, such as `bdemo.verify/1`. Fields may be added to a
+type; when a field goes or gets another meaning, the number goes up. The lines of a stream (`bdemo logs`,
+`bdemo tail`) have no field `schema`, to stay short. The JSON Schemas: {schemas}.
+
+## Exit codes
 
 {table(["exit code", "error", "when"], rows)}
 ## Reasons of dead letters
@@ -143,11 +198,16 @@ PAGES = {"settings": settings, "metrics": metrics_page, "errors": errors_page, "
 
 
 def pages() -> dict[Path, str]:
-    """Every reference page, by its file."""
-    return {REFERENCE / f"{name}.md": NOTICE + page() for name, page in PAGES.items()}
+    """Every reference page and JSON Schema, by its file."""
+    from backend_demo.cli.schemas import file_name, json_schemas
+
+    schemas = {
+        SCHEMAS / file_name(name): json.dumps(schema, indent=2) + "\n" for name, schema in json_schemas().items()
+    }
+    return {**{REFERENCE / f"{name}.md": NOTICE + page() for name, page in PAGES.items()}, **schemas}
 
 
 if __name__ == "__main__":
-    REFERENCE.mkdir(exist_ok=True)
+    SCHEMAS.mkdir(parents=True, exist_ok=True)
     for path, text in pages().items():
         path.write_text(text)
