@@ -1,4 +1,6 @@
-"""How much later rows are committed while 50 connections ask the gateway without a pause: `python benchmarks/flood.py`.
+"""Measures how much later rows are committed during a flood of requests by 50 connections.
+
+Run: `python benchmarks/flood.py`.
 
 Measures the running stack (`bdemo up` first): `bdemo bench latency --running`, in turns alone and under the flood,
 which wrk (Debian's package) makes.
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from backend_demo.settings import load
-from backend_demo.stack.state import StateDirectory
+from backend_demo.stack.state.directory import StateDirectory
 
 SCRIPT = """
 local i = 0
@@ -29,7 +31,7 @@ TABLES = ("temperature", "average")
 
 
 def latency(rate: float, seconds: float, state_dir: Path) -> dict[str, Any]:
-    """One run of `bdemo bench latency` on the running stack."""
+    """Runs `bdemo bench latency` once on the running stack."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "backend_demo", "bench", "latency", "--running", "-o", "json"),
@@ -44,7 +46,7 @@ def latency(rate: float, seconds: float, state_dir: Path) -> dict[str, Any]:
 
 
 def flood(url: str, path: str, connections: int, folder: Path) -> subprocess.Popen[str]:
-    """wrk, until it is ended."""
+    """Runs wrk until the block ends."""
     script = folder / "flood.lua"
     script.write_text(SCRIPT.replace("PATH", path))
     command = ["wrk", "-t1", f"-c{connections}", "-d600s", "-s", str(script), url]

@@ -1,4 +1,6 @@
-"""Seconds from a sensor's publish to the committed row: `python benchmarks/latency.py --sensors 5 --rate 10`.
+"""Measures the seconds from a sensor's publish to the committed row.
+
+Run: `python benchmarks/latency.py --sensors 5 --rate 10`.
 
 Measures the running stack (`bdemo up` first). Each reading carries the time at which it was published; PostgreSQL
 tells when its row was committed (`track_commit_timestamp`). The first two seconds are left out.
@@ -20,7 +22,7 @@ from pathlib import Path
 import asyncpg
 
 from backend_demo.settings import load
-from backend_demo.stack.state import StateDirectory
+from backend_demo.stack.state.directory import StateDirectory
 
 QUERY = """
 select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 - timestamp

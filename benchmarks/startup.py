@@ -1,4 +1,4 @@
-"""How long it takes and how much it costs to have the stack: `python benchmarks/startup.py [--runs 3]`.
+"""Measures how long the stack takes to start and how much memory it uses: `python benchmarks/startup.py [--runs 3]`.
 
 Uses a state directory of its own, any free ports, and fetches nothing that is cached already. Prints one JSON document.
 """
@@ -21,7 +21,7 @@ BDEMO = [sys.executable, "-m", "backend_demo"]
 
 
 def bdemo(*words: str, state_dir: Path) -> tuple[float, str]:
-    """Runs one command; seconds and stdout. Raises CalledProcessError."""
+    """Runs one command; returns its seconds and its stdout. Raises CalledProcessError."""
     begin = time.monotonic()
     done = subprocess.run(
         [*BDEMO, *words, "--state-dir", str(state_dir)], check=True, stdout=subprocess.PIPE, text=True
@@ -54,7 +54,7 @@ def measure(state_dir: Path) -> dict[str, float]:
     time.sleep(5)
     _, text = bdemo("status", "-o", "json", state_dir=state_dir)
     rss = {service["name"]: service["rss_bytes"] / 1e6 for service in json.loads(text)["services"]}
-    ours = ("bridge", "collection", "processing", "aggregation", "loader", "gateway")
+    ours = ("mqtt", "collection", "processing", "aggregation", "loader", "gateway")
     down_s, _ = bdemo("down", state_dir=state_dir)
     begin = time.monotonic()
     subprocess.run([*BDEMO, "--help"], check=True, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""How soon live streams tell of a record, and what they cost: `python benchmarks/streams.py --streams 200 --rate 1000`.
+"""Measures the delay and the cost of live streams: `python benchmarks/streams.py --streams 200 --rate 1000`.
 
 Measures the running stack (`bdemo up` first): sensors publish at a fixed rate, and this process reads the streams. An
 event's latency counts from its record's time in Kafka; it is taken of the first event, the oldest one, in each piece
@@ -25,12 +25,13 @@ from urllib.parse import urlsplit
 import psutil
 import uvloop
 
+from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.reading import decode_aggregate
 from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA
-from backend_demo.operations.tail import Since, tail
+from backend_demo.operations.tail.topic import Since, tail
 from backend_demo.settings import Settings, load
 from backend_demo.stack.open import open_stack
-from backend_demo.stack.state import StateDirectory
+from backend_demo.stack.state.directory import StateDirectory
 
 TOPICS = {b"reading": PROCESSED_DATA, b"average": AGGREGATED_DATA}
 FIRST = re.compile(rb'event"?: ?"?(reading|average).{1,400}?"sensor":(\d+),"timestamp":([\d.e+]+)', re.DOTALL)
@@ -41,7 +42,7 @@ Seen = tuple[str, int, float]
 
 
 class Stream(asyncio.Protocol):
-    """One client: counts, and notes when the first event of each piece came."""
+    """One client: it counts events and records when the first one of each piece arrived."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -61,7 +62,7 @@ class Stream(asyncio.Protocol):
 
 
 async def streams(url: str, count: int, query: str, *, websocket: bool) -> list[Stream]:
-    """So many open streams."""
+    """Opens that number of streams."""
     address = urlsplit(url)
     path, more = ("/v1/ws", UPGRADE.format("bGl2ZSBzdHJlYW1zISEhIQ==")) if websocket else ("/v1/stream", "")
     request = f"GET {path}{query} HTTP/1.1\r\nHost: {address.netloc}\r\n{more}\r\n".encode()
@@ -75,11 +76,9 @@ async def streams(url: str, count: int, query: str, *, websocket: bool) -> list[
 
 
 async def record_times(settings: Settings, begin: float) -> dict[Seen, float]:
-    """When the record of each event was written."""
+    """Returns when the record of each event was written."""
     found: dict[Seen, float] = {}
-    batches = tail(
-        settings.kafka_bootstrap, tuple(TOPICS.values()), Since(begin), follow=False, notify=lambda text: None
-    )
+    batches = tail(Brokers.of(settings), tuple(TOPICS.values()), Since(begin), follow=False, notify=lambda text: None)
     async with aclosing(batches):
         async for batch in batches:
             for record in batch:
@@ -89,7 +88,7 @@ async def record_times(settings: Settings, begin: float) -> dict[Seen, float]:
 
 
 def gateway_process(settings: Settings) -> psutil.Process:
-    """The stack's gateway."""
+    """Returns the address of the stack's gateway."""
     return psutil.Process(next(one.pid for one in open_stack(settings).status() if one.name == "gateway"))
 
 

@@ -1,4 +1,4 @@
-"""Our pipeline as plain Faust would have it, for `bdemo bench --against stock`: one service a process.
+"""Our pipeline as plain Faust would have it, for `bdemo bench --against stock`: one service per process.
 
     python pipeline.py collection|processing|aggregation|loader PREFIX BOOTSTRAP DSN FOLDER
 
@@ -22,6 +22,7 @@ PARTITIONS, WINDOW, BATCH, WITHIN_S = 8, 10, 1000, 0.01
 
 app = faust.App(
     f"{PREFIX}-{STAGE}",
+    env={},
     broker=f"kafka://{BOOTSTRAP}",
     datadir=f"{FOLDER}/{STAGE}",
     key_serializer="raw",
