@@ -17,6 +17,9 @@ Rule = Callable[[str, Service], list[str]]
 #: They run once, so nobody asks them for their health.
 ONCE = ("setup", "migrate")
 
+#: They hold a port and do nothing.
+HOLDERS = ("mqtt-port",)
+
 RULES: list[Rule] = []
 
 
@@ -40,7 +43,9 @@ def writes_to_volumes_and_memory_only(name: str, service: Service) -> list[str]:
 
 @rule
 def has_no_privileges(name: str, service: Service) -> list[str]:
-    wrong = [key for key in ("privileged", "cap_add", "devices", "pid", "ipc", "network_mode") if service.get(key)]
+    wrong = [key for key in ("privileged", "cap_add", "devices", "pid", "ipc") if service.get(key)]
+    if service.get("network_mode", "service:mqtt-port") not in {f"service:{holder}" for holder in HOLDERS}:
+        wrong.append("network_mode")
     if service.get("cap_drop") != ["ALL"]:
         wrong.append("cap_drop is not ALL")
     if service.get("security_opt") != ["no-new-privileges:true"]:
@@ -70,8 +75,8 @@ def comes_back(name: str, service: Service) -> list[str]:
 @rule
 def is_asked_for_its_health(name: str, service: Service) -> list[str]:
     check = service.get("healthcheck", {})
-    if name in ONCE:
-        return ["it runs once"] if check else []
+    if name in (*ONCE, *HOLDERS):
+        return ["nobody waits for its health"] if check else []
     return [key for key in ("test", "interval", "timeout", "retries", "start_period") if not check.get(key)]
 
 
@@ -86,7 +91,11 @@ def waits_for_a_condition(name: str, service: Service) -> list[str]:
     needs = service.get("depends_on", {})
     if not isinstance(needs, dict):
         return ["the short form has no conditions"]
-    wanted = {need: f"service_{'completed_successfully' if need in ONCE else 'healthy'}" for need in needs}
+    wanted = {
+        **dict.fromkeys(needs, "service_healthy"),
+        **dict.fromkeys(ONCE, "service_completed_successfully"),
+        **dict.fromkeys(HOLDERS, "service_started"),
+    }
     return [need for need in needs if needs[need]["condition"] != wanted[need]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from backend_demo.stack.compose import docker as compose_docker
 from backend_demo.stack.services import mqtt_users
 from tests.compose.conftest import WITHOUT, Bdemo
 from tests.support.engine import needs_engine
+from tests.support.mqtt_client import MqttClient
 from tests.support.wait import eventually
 
 pytestmark = needs_engine
@@ -128,6 +130,64 @@ def test_copies_come_and_go_under_load_and_averages_stay_exact(bdemo: Bdemo, tmp
         load.end()
     assert is_well(bdemo)
     eventually(lambda: targets(bdemo) == dict.fromkeys(TARGETS, "up"), "all are scraped")
+
+
+def connections(bdemo: Bdemo, copies: int) -> list[float]:
+    """Open connections of each copy of the proxy, by the ports of their metrics on this machine."""
+    first = bdemo.stack.state.record.settings()["mqtt_stats_port"]
+    found = []
+    for number in range(copies):
+        with urllib.request.urlopen(f"http://127.0.0.1:{first + 100 * number}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        found.append(next(float(line.split()[-1]) for line in lines if line.startswith("bdemo_mqtt_connections")))
+    return found
+
+
+def test_copies_of_the_proxy_share_one_port(bdemo: Bdemo, tmp_path: Path) -> None:
+    settings = bdemo.stack.state.record.settings()
+    password = json.loads(bdemo.stack.state.compose_secrets_file.read_text())["sensor"]
+    with bdemo.load(tmp_path / "ledger.jsonl") as load, contextlib.ExitStack() as clients:
+
+        def goes_on() -> None:
+            before = load.acknowledged()
+            eventually(lambda: load.acknowledged() > before + 100, "100 more readings")
+
+        bdemo("scale", "mqtt=3")
+        copies = {"mqtt-2:7107", "mqtt-3:7207"}
+        eventually(lambda: targets(bdemo) == dict.fromkeys(TARGETS | copies, "up"), "all are scraped")
+        for _ in range(60):
+            client = MqttClient("127.0.0.1", settings["mqtt_port"])
+            clients.enter_context(client.socket)
+            client.connect(username="sensor", password=password)
+        eventually(lambda: min(connections(bdemo, 3)) >= 5, "each has its share of the connections")
+        goes_on()
+        bdemo.kill("mqtt-2")
+        goes_on()
+        bdemo("scale", "mqtt=2")
+        goes_on()
+        bdemo.kill("mqtt-port")  # the copies have no network any more
+        bdemo.up()
+        assert (states(bdemo)["mqtt"], states(bdemo)["mqtt-2"]) == ("ready", "ready")
+        goes_on()
+        bdemo("scale", "mqtt=1")
+        load.end()
+
+
+def test_the_host_s_proxy_listens_in_the_place_of_the_container_s(bdemo: Bdemo, tmp_path: Path) -> None:
+    with bdemo.load(tmp_path / "ledger.jsonl") as load:
+        run = subprocess.Popen(bdemo.command("run", "mqtt"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            state = bdemo.stack.state
+            eventually(lambda: states(bdemo)["mqtt"] == "stopped", "mqtt stops")
+            eventually(lambda: probes.is_ready("mqtt", state.record.settings(), state), "it runs here")
+            before = load.acknowledged()
+            eventually(lambda: load.acknowledged() > before + 100, "100 more readings")
+        finally:
+            run.send_signal(signal.SIGINT)
+            said, _ = run.communicate(timeout=120)
+        assert run.returncode == 130, said
+        assert states(bdemo)["mqtt"] == "ready"
+        load.end()
 
 
 def test_the_services_hold_no_password_in_their_environment(bdemo: Bdemo) -> None:

@@ -15,6 +15,7 @@ from backend_demo.stack.base import Report, ServiceStatus
 from backend_demo.stack.compose import docker as compose_docker
 from backend_demo.stack.compose.containers import LOG_LINES, Container, last_errors, log_of, of_project
 from backend_demo.stack.compose.project import OutputLines, Project
+from backend_demo.stack.compose.shared_port import held_for
 from backend_demo.stack.services.copies import copy_names, most_copies
 from backend_demo.stack.services.service import Service
 from backend_demo.stack.threads import at_once
@@ -100,7 +101,7 @@ class Watch:
         known = compose_docker.refused(problem.stderr or "")
         if isinstance(known, PortInUse):
             owners = [name for name in self._project.services if known.port in self._project.ports(name)]
-            return PortInUse(known.port, owners[0], "another process") if owners else known
+            return PortInUse(known.port, held_for(owners[0]), "another process") if owners else known
         if not isinstance(known, ServiceFailed):
             return known
         worst = [found[name] for name in self._project.with_needs(list(self._names)) if name in found]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backend_demo.settings import Settings
-from backend_demo.stack.compose import migrate, setup
+from backend_demo.stack.compose import migrate, setup, shared_port
 from backend_demo.stack.compose.project import image, passed_on
 from backend_demo.stack.compose.yaml import document
 from backend_demo.stack.services import prometheus
@@ -52,7 +52,8 @@ The environment of `docker compose` takes precedence over this file.
 
 #: The order of a container's keys.
 _KEYS = (
-    *("<<", "profiles", "build", "image", "hostname", "user", "command", "environment", "ports", "volumes", "tmpfs"),
+    *("<<", "profiles", "build", "image", "hostname", "user", "command", "environment", "network_mode", "networks"),
+    *("ports", "volumes", "tmpfs"),
     *("mem_limit", "pids_limit", "stop_signal", "stop_grace_period", "healthcheck", "depends_on"),
 )
 
@@ -110,6 +111,11 @@ def containers() -> dict[str, Any]:
     }
     # a profile with an overlay replaces services in that file, not here
     for name, service in {**every_service(), **SERVICES}.items():
+        if service.shares_port:
+            note = f"holds the port that the copies of {name} share"
+            found[shared_port.holder_of(name)] = Note(
+                note, _sorted(shared_port.container(service, _all_published(service)))
+            )
         if service.container:
             found[name] = Note(service.about, _container(service, profiles.get(name)))
     return found
@@ -158,7 +164,9 @@ def _container(service: Service, profile: str | None) -> dict[str, Any]:
     own = dict(service.container())
     if profile:
         own["profiles"] = [profile]
-    if published := [_published(port) for port in service.listens if port.variable]:
+    if service.shares_port:
+        own["network_mode"] = f"service:{shared_port.holder_of(service.name)}"
+    elif published := _all_published(service):
         own["ports"] = published
     if service.secret_files:
         own["volumes"] = [*own.get("volumes", ()), secrets_volume(service.name)]
@@ -169,6 +177,10 @@ def _container(service: Service, profile: str | None) -> dict[str, Any]:
 
 def _migrate() -> dict[str, Any]:
     return {**migrate.container(), "volumes": [secrets_volume(migrate.NAME)]}
+
+
+def _all_published(service: Service) -> list[str]:
+    return [_published(port) for port in service.listens if port.variable]
 
 
 def _published(port: Port) -> str:
@@ -187,7 +199,9 @@ def _needs(service: Service) -> dict[str, Any]:
         once.append(migrate.NAME)
     elif service.secret_files and not any(_follows_setup(SERVICES[need]) for need in service.needs):
         once.append(setup.NAME)
+    holder = {shared_port.holder_of(service.name): {"condition": "service_started"}} if service.shares_port else {}
     return {
+        **holder,
         **{name: {"condition": "service_completed_successfully"} for name in once},
         **{name: {"condition": "service_healthy"} for name in service.needs},
     }

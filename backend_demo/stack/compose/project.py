@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from backend_demo import __version__
 from backend_demo.errors import ConfigurationInvalid
 from backend_demo.places import compose_files, default_state_dir
+from backend_demo.stack.compose import shared_port
 from backend_demo.stack.services.copies import STATS_PORT_STEP
 from backend_demo.stack.services.service import Port
 from backend_demo.stack.services.table import PROFILES, SERVICES, copy_of, every_service
@@ -60,6 +61,7 @@ class Project:
         self.name = "bdemo" if state.path == default_state_dir().resolve() else f"bdemo-{_digest(state.path)}"
         self._plan_file = self.folder / "plan.json"
         self._copies_file = self.folder / "copies.json"
+        self._ports_file = self.folder / "ports.json"
         self.targets = self.folder / "targets"
         """What Prometheus scrapes; it reads the files of this folder."""
 
@@ -100,6 +102,7 @@ class Project:
         plan = {"profiles": settings.profiles, "environment": environment}
         self.folder.mkdir(exist_ok=True, mode=0o700)
         write_private(self._plan_file, json.dumps(plan, indent=1))
+        write_private(self._ports_file, json.dumps({"services": shared_port.of_copies(environment)}, indent=1))
         self._forget_what_was_read()
         return settings
 
@@ -137,12 +140,12 @@ class Project:
 
         plan = self.plan()
         overlays = [name for name in plan.profiles if PROFILES[name].overlay]
-        copies = [self._copies_file] if self._copies_file.is_file() else []
+        more_files = [file for file in (self._ports_file, self._copies_file) if file.is_file()]
         pairs = [f"{name}={value}" for name, value in {**plan.environment, **more}.items()]
         return DockerClient(
             # above the environment of this process, where other values of the same names may be
             client_call=["env", *pairs, "docker"] if pairs else ["docker"],
-            compose_files=[*(compose_files() / f"{name}.yaml" for name in ("compose", *overlays)), *copies],
+            compose_files=[*(compose_files() / f"{name}.yaml" for name in ("compose", *overlays)), *more_files],
             compose_profiles=[name for name in plan.profiles if name not in overlays],
             compose_project_name=self.name,
         )
@@ -162,7 +165,7 @@ class Project:
     def write_copies(self, names: Sequence[str]) -> None:
         """Makes services of the copies beyond the first: alike, but for the port of their metrics.
 
-        Not compose's own `--scale`: its copies would have to share the one port of the host.
+        Not compose's own `--scale`: its copies would have to share that port.
         """
         self._copies_file.unlink(missing_ok=True)
         self._forget_what_was_read()
@@ -212,6 +215,8 @@ def passed_on(setting: str) -> bool:
 
 def _copy(base: Mapping[str, Any], name: str) -> dict[str, Any]:
     service, number = copy_of(name)
+    if service.shares_port:
+        return shared_port.copy(service, number, base[service.name])
     copy = dict(base[service.name])
     step = STATS_PORT_STEP * (number - 1)
     copy["ports"] = [{**port, "published": str(int(port["published"]) + step)} for port in copy.get("ports") or ()]

@@ -17,6 +17,7 @@ from backend_demo.stack.base import ALL_LINES, NO_CHANGE, LogFilter, LogLine, Re
 from backend_demo.stack.compose import containers as compose_containers
 from backend_demo.stack.compose import docker as compose_docker
 from backend_demo.stack.compose import logs as compose_logs
+from backend_demo.stack.compose import shared_port
 from backend_demo.stack.compose.bringup import Watch, end, restart_hung, surplus_of
 from backend_demo.stack.compose.containers import Container
 from backend_demo.stack.compose.images import Images
@@ -132,7 +133,8 @@ class ComposeStack:
 
         # `bdemo run` may be in the place of a container
         names = [name for name in all_copies(copies) if not self.state.locks.is_held(name)]
-        surplus = surplus_of(copies, found, self.table)
+        surplus = [*surplus_of(copies, found, self.table), *shared_port.cut_off(found)]
+        found = {name: each for name, each in found.items() if each not in surplus}
         if not surplus and all(name in found and found[name].state == "ready" for name in names):
             self._want(copies)
             for name in names:
@@ -140,9 +142,10 @@ class ComposeStack:
             return StackChange(already_running=tuple(names))
         self.project.write_copies(all_copies({**self.state.record.copies(), **copies}))
         missing = [name for name in names if not (name in found and found[name].runs)]
-        for name in missing:
-            for port in self.project.ports(name):
-                ports.check_port(port, name)
+        needed = self.project.with_needs(missing)
+        for name in needed:
+            for port in () if name in found and found[name].runs else self.project.ports(name):
+                ports.check_port(port, shared_port.held_for(name))
         self._want(copies)
         end(surplus, report, self._save_log)
         for name in names:
@@ -152,7 +155,6 @@ class ComposeStack:
         waited = [name for name in names if not (name in found and found[name].state == "ready")]
         limit_s = float(self.state.record.settings()["up_timeout_s"])
         if missing:
-            needed = self.project.with_needs(missing)
             Images(self.project, names, report).fetch(needed, build=new)
             command = partial(self.project.starting, missing, with_needs=self._lacks_needs(needed, missing, found))
             Watch(self.project, waited, report, limit_s=limit_s, together=names).until_ready(command)
@@ -269,12 +271,15 @@ class ComposeStack:
             for each in containers
         }
         at_once(stop, threading.Event())
+        for holder in shared_port.idle_holders(self._running()):
+            compose_docker.ask("stop", holder.id, limit_s=time_limits.PATIENCE_S)
 
     def start(self, service: str) -> None:
         """As `Stack.start`."""
         containers = self._chosen(service)
-        compose_docker.ask("start", *(each.id for each in containers), limit_s=time_limits.PATIENCE_S)
         names = [each.name for each in containers]
+        containers = [*shared_port.holders_for(names, self._running()), *containers]
+        compose_docker.ask("start", *(each.id for each in containers), limit_s=time_limits.PATIENCE_S)
         Watch(self.project, names, lambda status: None, limit_s=time_limits.PATIENCE_S).until_ready()
 
     def _chosen(self, service: str) -> list[Container]:

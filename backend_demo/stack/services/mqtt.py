@@ -22,6 +22,7 @@ MQTT = ours.our_service(
     about="takes what MQTT clients publish to the topic sensor-data",
     entry_point="backend_demo.stages.proxy.service",
     owns_input=False,
+    shares_port=True,
     needs=("kafka",),
     asked_for=lambda settings: settings["mqtt_source"] == "proxy",
     listens=(Port("mqtt_port", "MQTT_PROXY_HOST_PORT"), Port("mqtt_tls_port", network=True)),

@@ -123,8 +123,14 @@ def local_address(service: Service, number: int, addresses: Mapping[str, Any]) -
 
 
 def container_address(service: Service, number: int) -> str:
-    """Where a copy's metrics are among the containers: at its name, and on one port in each."""
-    return f"{copy_name(service.name, number)}:{default(service.stats_port)}"
+    """Where a copy's metrics are among the containers: at its name, and on one port in each.
+
+    Copies that share a port share a name too.
+    """
+    port = default(service.stats_port)
+    if service.shares_port:
+        return f"{service.name}:{port + STATS_PORT_STEP * (number - 1)}"
+    return f"{copy_name(service.name, number)}:{port}"
 
 
 def write_targets(folder: Path, found: list[dict[str, Any]]) -> None:

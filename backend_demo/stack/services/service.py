@@ -104,6 +104,8 @@ class Service:
     """The port that clients use comes first, that of its metrics last."""
     single: str = ""
     """Why there is never more than one copy of it. Empty: there may be one per partition."""
+    shares_port: bool = False
+    """Its copies listen on one and the same port, and share its connections."""
     optional: bool = False
     """It takes no part in the pipeline: the embedded `up` goes on without it, unless it was named."""
     asked_for: Callable[[Addresses], bool] | None = None

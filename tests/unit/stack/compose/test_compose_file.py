@@ -19,7 +19,7 @@ from backend_demo.stack.compose import setup as compose_setup
 from backend_demo.stack.compose.files import all_files
 from backend_demo.stack.services import kafka_jars, prometheus
 from backend_demo.stack.services.table import SERVICES, every_service, services_of, users
-from tests.compose.rules import ONCE, RULES, Mount, Rule, broken
+from tests.compose.rules import HOLDERS, ONCE, RULES, Mount, Rule, broken
 
 ROOT = Path(__file__).parents[4]
 FOLDER = ROOT / "compose"
@@ -67,12 +67,12 @@ def test_the_services_are_those_of_the_table() -> None:
     """Beside them: what runs once, and what is there on request."""
     asked_for = {name for name, container in CONTAINERS.items() if container.get("profiles")}
     assert asked_for == {"simulator", "pgadmin", "kafka-ui", "mosquitto", "bridge"}
-    assert set(CONTAINERS) - asked_for - set(ONCE) == set(services_of("compose")) - {"bridge"}
+    assert set(CONTAINERS) - asked_for - {*ONCE, *HOLDERS} == set(services_of("compose")) - {"bridge"}
 
 
 @pytest.mark.parametrize("name", services_of("compose"))
 def test_a_service_needs_what_the_table_says(name: str) -> None:
-    needs = set(CONTAINERS[name].get("depends_on", {})) - set(ONCE)
+    needs = set(CONTAINERS[name].get("depends_on", {})) - {*ONCE, *HOLDERS}
     assert needs == set(services_of("compose")[name].needs)
 
 
@@ -80,7 +80,8 @@ def test_a_service_needs_what_the_table_says(name: str) -> None:
 def test_a_service_of_ours_runs_by_its_name_on_its_ports(name: str) -> None:
     container = CONTAINERS[name]
     assert container["command"] == ["bdemo", "run", name, "--standalone"]
-    published = {port.rpartition(":")[2] for port in container["ports"]}
+    holder = container.get("network_mode", name).removeprefix("service:")
+    published = {port.rpartition(":")[2] for port in CONTAINERS[holder]["ports"]}
     ours = [port.setting for port in SERVICES[name].listens if not port.network]
     assert published == {str(Settings.model_fields[setting].default) for setting in ours}
 

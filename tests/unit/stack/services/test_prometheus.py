@@ -14,6 +14,7 @@ from backend_demo.settings import Settings
 from backend_demo.stack import ports
 from backend_demo.stack.services import prometheus
 from backend_demo.stack.services.loader import LOADER
+from backend_demo.stack.services.mqtt import MQTT
 from backend_demo.stack.services.processing import PROCESSING
 from backend_demo.stack.services.table import counted, users
 from backend_demo.stack.state.directory import StateDirectory
@@ -37,6 +38,11 @@ def test_labels_are_the_original_s_whatever_the_ports() -> None:
 def test_containers_are_found_by_their_names_on_one_port() -> None:
     assert prometheus.container_address(PROCESSING, 1) == "processing:7003"
     assert prometheus.container_address(PROCESSING, 2) == "processing-2:7003"
+
+
+def test_containers_that_share_a_port_are_found_by_one_name() -> None:
+    assert prometheus.container_address(MQTT, 1) == "mqtt:7007"
+    assert prometheus.container_address(MQTT, 2) == "mqtt:7107"
 
 
 def test_targets_can_be_read_by_anybody_and_never_in_parts(tmp_path: Path) -> None:
