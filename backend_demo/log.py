@@ -12,17 +12,12 @@ from typing import Any, Literal
 
 from backend_demo import log_event
 from backend_demo.errors import BdemoError
+from backend_demo.imports import without
 from backend_demo.log_event import LEVELS, Event
 from backend_demo.text import without_passwords
 
-# structlog imports rich for coloured tracebacks, which we do not use: it costs each service 50 ms at start and 3 MB
-_blocked = "rich" not in sys.modules
-if _blocked:
-    sys.modules["rich"] = None  # type: ignore[assignment]
-import structlog  # noqa: E402
-
-if _blocked:
-    del sys.modules["rich"]
+with without("rich"):  # for coloured tracebacks, which we do not use: it costs each service 50 ms at start and 3 MB
+    import structlog
 
 Form = Literal["json", "short"]
 

@@ -153,7 +153,7 @@ def _usage_error(problem: typer.TyperException) -> UsageError:
     """What typer says of a wrong command line, in our form."""
     context = getattr(problem, "ctx", None)
     command = context.command_path if context is not None else "bdemo"
-    message = problem.format_message().replace("Value error, ", "")  # in front of a choice that does not exist
+    message = problem.format_message().replace("is not a valid int", "is not a valid integer")
     return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see {command} --help")
 
 

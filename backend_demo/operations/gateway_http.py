@@ -7,10 +7,10 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-import httpx
 import msgspec
 
 from backend_demo.errors import BdemoError, ConfigurationInvalid, ServiceFailed, TimedOut, UnknownName, UsageError
+from backend_demo.http_client import httpx
 
 CONNECT_TIMEOUT_S = 5.0
 #: Longest wait between two pieces of an answer; the gateway's own limits are shorter.

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import httpx
 import msgspec
 import structlog
 
@@ -22,6 +21,7 @@ from backend_demo.domain.names import name_problem
 from backend_demo.domain.reading import Rejected, TimeLimits
 from backend_demo.domain.topics import DEAD_LETTER, PARTITIONS, SENSOR_DATA, mqtt_topic
 from backend_demo.faust_batch.producer import BatchProducer, Message, partition_of
+from backend_demo.http_client import httpx
 from backend_demo.settings import Settings
 from backend_demo.settings_poll import PollSetting
 from backend_demo.stages.runtime.process import ServiceProcess

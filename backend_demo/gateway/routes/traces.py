@@ -7,7 +7,6 @@ import contextlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import httpx
 import msgspec
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +18,7 @@ from backend_demo.domain.names import SENSOR_MAX
 from backend_demo.errors import BdemoError
 from backend_demo.gateway import problems
 from backend_demo.gateway.disconnect import ClientGone, while_connected
+from backend_demo.http_client import httpx
 from backend_demo.operations.trace.document import document
 from backend_demo.operations.trace.path import Trace
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-import httpx
 import msgspec
 
 from backend_demo.adapters.kafka import Brokers
@@ -16,6 +15,7 @@ from backend_demo.adapters.mqtt import Broker
 from backend_demo.domain.reading import UNREADABLE
 from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA, mqtt_topic
 from backend_demo.errors import BdemoError, ServiceFailed, TimedOut, VerificationFailed
+from backend_demo.http_client import httpx
 from backend_demo.operations.kafka_log import KafkaLog, partitions_of
 from backend_demo.operations.notify import Notify
 from backend_demo.operations.trace.mark import Mark, payload, places_of
