@@ -13,7 +13,7 @@ def test_a_part_is_missing_within_and_there_afterwards() -> None:
     sys.modules.pop("colorsys", None)
     with without("colorsys"), pytest.raises(ImportError):
         import colorsys
-    import colorsys  # noqa: F811
+    import colorsys
 
     assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0)
 
