@@ -13,6 +13,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 
 from backend_demo.errors import ConfigurationInvalid, suggest
 from backend_demo.places import CONFIG_FILE, find_upward
+from backend_demo.trust import check_owner, check_private
 
 ENV_PREFIX = "BDEMO_"
 
@@ -70,14 +71,19 @@ class ConfigFileSource(_MappingSource):
 
     def __call__(self) -> dict[str, Any]:
         path = find_upward(CONFIG_FILE)
-        return read_config_file(path, self.settings_cls.model_fields) if path else {}
+        if path is None:
+            return {}
+        check_owner(path, hint="go to another folder, or make the file yours if you know what it says")
+        return read_config_file(path, self.settings_cls.model_fields)
 
 
 class OriginalEnvSource(_MappingSource):
     """Reads the original's variables, from the environment or from `.env` in the working directory."""
 
     def __call__(self) -> dict[str, Any]:
-        values = {**read_env_file(Path(".env")), **os.environ}
+        file = Path(".env")
+        check_owner(file.absolute(), hint="go to another folder, or make the file yours if you know what it says")
+        values = {**read_env_file(file), **os.environ}
         return {field: values[name] for name, field in ORIGINAL_NAMES.items() if values.get(name)}
 
 
@@ -85,7 +91,7 @@ def read_config_file(path: Path, known: Collection[str]) -> dict[str, Any]:
     """Returns the settings of one `bdemo.toml`; `known` are the names that it may have.
 
     Raises ConfigurationInvalid when it is unreadable, is not TOML, has an unknown key, or holds secrets and others may
-    write it.
+    read it.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -97,8 +103,8 @@ def read_config_file(path: Path, known: Collection[str]) -> dict[str, Any]:
     for key in values:
         if key not in known:
             raise ConfigurationInvalid(f"{path}: unknown setting {key!r}", hint=suggest(key, known))
-    if values.keys() & set(SECRETS) and path.stat().st_mode & 0o022:
-        raise ConfigurationInvalid(f"{path} holds secrets and others may write it", hint=f"run: chmod 600 {path}")
+    if values.keys() & set(SECRETS):
+        check_private(path)
     return values
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from backend_demo.errors import BdemoError, ConfigurationInvalid
+from backend_demo.trust import check_private
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -96,6 +97,7 @@ def client_context(ca_file: Path | None, certificate: Path | None, key: Path | N
 
 
 def _load(context: ssl.SSLContext, certificate: Path, key: Path, *, names: str) -> None:
+    check_private(key)
     try:
         context.load_cert_chain(certificate, key, password=no_password)
     except OSError as problem:  # ssl.SSLError is one

@@ -35,9 +35,12 @@ def down(
       $ bdemo down --wipe
     """
     from backend_demo.stack.open import stack_in
+    from backend_demo.stack.state.directory import StateDirectory
 
     folder = options.state_directory(state_dir)
     existed = folder.exists()
+    if wipe:
+        StateDirectory(folder).check_marked()
     ran = stack_in(folder).down(wipe=wipe)
     done = Document(state_dir=str(folder), was_running=ran, wiped=wipe and existed)
     render.show(done, output, _view)

@@ -34,7 +34,7 @@ from backend_demo.cli.bench.command import bench
 from backend_demo.cli.help import App
 from backend_demo.cli.top.command import top
 from backend_demo.cli.trace.command import trace
-from backend_demo.errors import FULL_DISK, BdemoError, DiskFull, UsageError
+from backend_demo.errors import FULL_DISK, BdemoError, ConfigurationInvalid, DiskFull, UsageError
 
 app = App(
     name="bdemo",
@@ -146,6 +146,9 @@ def _as_bdemo_error(problem: Exception) -> BdemoError:
         return _usage_error(problem)
     if isinstance(problem, OSError) and problem.errno in FULL_DISK:
         return DiskFull(problem)
+    if isinstance(problem, PermissionError) and problem.filename:
+        hint = "run the command as its owner, or name another file or directory"
+        return ConfigurationInvalid(f"no permission for {problem.filename}", hint=hint)
     return BdemoError(
         f"{type(problem).__name__}: {problem}", hint="this is a bug in bdemo; run again with: bdemo --debug ..."
     )

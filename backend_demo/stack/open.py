@@ -19,6 +19,7 @@ def open_stack(settings: Settings, *, any_port: bool = False) -> Stack:
     Raises ResourceInUse when a stack of the other kind runs in their state directory.
     """
     state = StateDirectory(settings.state_dir)
+    state.check_owner()
     if state.record.kind() not in (None, settings.stack):
         _check_gone(state)
     if settings.stack == "compose":
@@ -36,6 +37,7 @@ def stack_in(state_dir: Path) -> Stack:
     The record says which kind it is; without a record, the files there do.
     """
     state = StateDirectory(state_dir)
+    state.check_owner()
     if state.record.kind() == "compose" or (state.record.kind() is None and state.compose.is_dir()):
         from backend_demo.stack.compose.stack import ComposeStack
 

@@ -60,6 +60,7 @@ def test_the_file_is_found_upward(folder: Path, monkeypatch: pytest.MonkeyPatch)
 )
 def test_a_wrong_file_is_told_in_one_line(folder: Path, text: str, said: str) -> None:
     (folder / "bdemo.toml").write_text(text)
+    (folder / "bdemo.toml").chmod(0o600)
     with pytest.raises(ConfigurationInvalid, match=said) as problem:
         load()
     assert problem.value.hint
@@ -162,11 +163,12 @@ def test_a_directory_is_no_file(folder: Path) -> None:
         load()
 
 
-def test_secrets_that_others_may_write_are_refused(folder: Path) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o644, 0o602])
+def test_secrets_that_others_may_read_or_write_are_refused(folder: Path, mode: int) -> None:
     path = folder / "bdemo.toml"
     path.write_text('mqtt_password = "secret"')
-    path.chmod(0o666)
-    with pytest.raises(ConfigurationInvalid, match="others may write it"):
+    path.chmod(mode)
+    with pytest.raises(ConfigurationInvalid, match=r"bdemo\.toml"):
         load()
     path.chmod(0o600)
     assert load().mqtt_password == "secret"
@@ -186,6 +188,7 @@ def test_a_containers_secrets_are_files_between_the_environment_and_bdemo_toml(
     (folder / "secrets" / "bdemo_mqtt_password").write_text("from a file\n")
     (folder / "secrets" / "somebody_elses").write_text("ignored")
     (folder / "bdemo.toml").write_text('mqtt_password = "from bdemo.toml"\n')
+    (folder / "bdemo.toml").chmod(0o600)
     assert load().mqtt_password == "from a file"
     monkeypatch.setenv("BDEMO_MQTT_PASSWORD", "from the environment")
     assert load().mqtt_password == "from the environment"

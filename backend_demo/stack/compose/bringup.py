@@ -169,6 +169,13 @@ def restart_hung(project: str, names: Collection[str], report: Report) -> list[s
     return [container.name for container in hung]
 
 
+def stop(containers: Collection[Container]) -> None:
+    """Stops containers, all at once, to be started again."""
+    limit_s = time_limits.PATIENCE_S
+    tasks = {each.name: partial(compose_docker.ask, "stop", each.id, limit_s=limit_s) for each in containers}
+    at_once(tasks, threading.Event())
+
+
 def end(containers: Collection[Container], report: Report, save_log: Callable[[Container], None]) -> None:
     """Ends copies, all at once; each leaves its consumer group, and the others take over."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
@@ -18,7 +17,7 @@ from backend_demo.stack.compose import containers as compose_containers
 from backend_demo.stack.compose import docker as compose_docker
 from backend_demo.stack.compose import logs as compose_logs
 from backend_demo.stack.compose import shared_port
-from backend_demo.stack.compose.bringup import Watch, end, restart_hung, surplus_of
+from backend_demo.stack.compose.bringup import Watch, end, restart_hung, stop, surplus_of
 from backend_demo.stack.compose.containers import Container
 from backend_demo.stack.compose.images import Images
 from backend_demo.stack.compose.project import Project, with_profiles
@@ -37,7 +36,6 @@ from backend_demo.stack.services.table import (
 )
 from backend_demo.stack.state.directory import StateDirectory
 from backend_demo.stack.state.locks import LOCK_WAIT_S
-from backend_demo.stack.threads import at_once
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -148,11 +146,11 @@ class ComposeStack:
                 ports.check_port(port, shared_port.held_for(name))
         self._want(copies)
         end(surplus, report, self._save_log)
-        for name in names:
-            if name not in missing and name in found and found[name].state == "ready":
-                report(ServiceStatus(name, "ready", already_running=True))
         restarted: list[str] = []
         waited = [name for name in names if not (name in found and found[name].state == "ready")]
+        for name in names:
+            if name not in waited:
+                report(ServiceStatus(name, "ready", already_running=True))
         limit_s = float(self.state.record.settings()["up_timeout_s"])
         if missing:
             Images(self.project, names, report).fetch(needed, build=new)
@@ -265,14 +263,8 @@ class ComposeStack:
 
     def stop(self, service: str) -> None:
         """As `Stack.stop`."""
-        containers = self._chosen(service)
-        stop = {
-            each.name: partial(compose_docker.ask, "stop", each.id, limit_s=time_limits.PATIENCE_S)
-            for each in containers
-        }
-        at_once(stop, threading.Event())
-        for holder in shared_port.idle_holders(self._running()):
-            compose_docker.ask("stop", holder.id, limit_s=time_limits.PATIENCE_S)
+        stop(self._chosen(service))
+        stop(shared_port.idle_holders(self._running()))
 
     def start(self, service: str) -> None:
         """As `Stack.start`."""

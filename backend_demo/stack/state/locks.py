@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from backend_demo.errors import ResourceInUse
+from backend_demo.errors import ConfigurationInvalid, ResourceInUse
 
 #: How long `up` and `down` wait for one another, seconds.
 LOCK_WAIT_S = 15.0
@@ -69,7 +70,12 @@ def _locked(path: Path) -> IO[str] | None:
     """The lock file, locked; None when another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     while True:
-        file = open(path, "a+")  # noqa: SIM115 - the caller closes it, and with it the lock
+        try:
+            file = open(path, "a+", opener=_no_link)  # noqa: SIM115 - the caller closes it, and with it the lock
+        except OSError as problem:
+            if problem.errno != errno.ELOOP:
+                raise
+            raise ConfigurationInvalid(f"{path} is a link, where a lock belongs", hint="remove it") from problem
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -80,6 +86,10 @@ def _locked(path: Path) -> IO[str] | None:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _first_line(path: Path) -> str:

@@ -9,17 +9,25 @@ import shutil
 from pathlib import Path
 
 from backend_demo.errors import ConfigurationInvalid
+from backend_demo.trust import check_owner
 
 #: Longest folder of unix sockets: a socket's path may have 107 bytes, and `/postgres/.s.PGSQL.65535` follows.
 _SOCKETS_MAX = 80
 
 _LOCKS = "locks"
 
-#: All that a stack keeps in its state directory; nothing else there is ever deleted.
+#: Marks a directory that this program has made, or was given empty: the only kind that it ever deletes from.
+MARK = ".bdemo"
+
+#: All that a stack keeps in its state directory; nothing else there is ever deleted. The mark goes last.
 CONTENTS = (
     *("kafka", "mqtt", "tls", "postgres", "prometheus", "faust", "compose", "logs", "run", _LOCKS),
-    *("supervisor.conf", "stack.json", "secrets.json"),
+    *("supervisor.conf", "stack.json", "secrets.json", MARK),
 )
+
+
+#: What to do about a directory of another user.
+OF_ANOTHER_USER = "choose another directory with --state-dir, or run the command as its owner"
 
 
 class Paths:
@@ -27,6 +35,7 @@ class Paths:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
+        self._mark = self.path / MARK
         self.stack_file = self.path / "stack.json"
         self.secrets_file = self.path / "secrets.json"
         self.compose = self.path / "compose"
@@ -44,6 +53,22 @@ class Paths:
             # not $TMPDIR: it may be as long, and differ when another command looks for the stack
             self.sockets = Path("/tmp") / f"bdemo-{name}"  # noqa: S108 - its owner is checked
 
+    @property
+    def _marked(self) -> bool:
+        return self._mark.is_file()
+
+    def check_owner(self) -> None:
+        """Raises ConfigurationInvalid when the directory is a stranger's."""
+        check_owner(self.path, hint=OF_ANOTHER_USER)
+
+    def check_marked(self) -> None:
+        """Raises ConfigurationInvalid when there is something that bdemo has not made."""
+        if self.path.exists() and not self._marked:
+            raise ConfigurationInvalid(
+                f"bdemo has not made {self.path}: nothing in it is deleted",
+                hint="name the directory of the stack with --state-dir",
+            )
+
     def log_of(self, service: str) -> Path:
         """The log of a service; older parts have `.1` and `.2` behind their names."""
         return self.logs / f"{service}.log"
@@ -51,23 +76,25 @@ class Paths:
     def create_folders(self) -> None:
         """Makes the directory and its folders (0700) where they are missing. Raises ConfigurationInvalid, OSError."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        known = self.secrets_file.exists() or self.compose.exists()
-        if not known and any(entry.name not in CONTENTS for entry in self.path.iterdir()):
+        if not self._marked and any(self.path.iterdir()):
             raise ConfigurationInvalid(
                 f"{self.path} is not empty and is not a state directory of bdemo",
                 hint="name an empty or a new directory with --state-dir",
             )
+        self._mark.touch(mode=0o600)
         for folder in (self.logs, self.locks_folder, self.sockets):
             folder.mkdir(exist_ok=True, mode=0o700)
         for folder in (self.path, self.sockets):
             if folder.lstat().st_uid != os.geteuid():
-                raise ConfigurationInvalid(
-                    f"{folder} belongs to another user", hint="choose another directory with --state-dir"
-                )
+                raise ConfigurationInvalid(f"{folder} belongs to another user", hint=OF_ANOTHER_USER)
             folder.chmod(0o700)
 
     def wipe(self) -> None:
-        """Deletes the stack's own files except the locks. Raises ConfigurationInvalid when one is a link."""
+        """Deletes the stack's own files except the locks.
+
+        Raises ConfigurationInvalid as `check_marked`, and when one of the files is a link.
+        """
+        self.check_marked()
         paths = [self.path / name for name in CONTENTS if name != _LOCKS]
         for path in paths:
             if path.is_symlink():

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from backend_demo.errors import ConfigurationInvalid, NoStack
 from backend_demo.stack.state.files import write_private
+from backend_demo.stack.state.paths import OF_ANOTHER_USER
+from backend_demo.trust import check_owner
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -68,8 +70,11 @@ class StackRecord:
         write_private(self._file, json.dumps(record, indent=1))
 
     def _read(self) -> dict[str, Any]:
+        check_owner(self._file.parent, hint=OF_ANOTHER_USER)
         try:
             record = json.loads(self._file.read_text())
+        except PermissionError as problem:
+            raise ConfigurationInvalid(f"{self._file} may be read by its owner only", hint=OF_ANOTHER_USER) from problem
         except (OSError, ValueError):
             raise NoStack(self._file.parent) from None
         if record.get("schema") != SCHEMA:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from backend_demo.errors import NoStack
 from backend_demo.stack.state.files import write_private
+from backend_demo.trust import check_private
 
 #: Who may do what: `sensor` publishes, `bridge` and `observer` subscribe; `bdemo` owns tables, `bdemo_reader` reads.
 MqttUser = Literal["sensor", "bridge", "observer"]
@@ -27,13 +28,15 @@ class Secrets:
 
     def create(self, users: Iterable[str]) -> None:
         """Makes the passwords that these users lack (0600)."""
+        check_private(self._file)
         found = json.loads(self._file.read_text()) if self._file.exists() else {}
         passwords = {**found, **{user: secrets.token_urlsafe(24) for user in users if user not in found}}
         if passwords != found:
             write_private(self._file, json.dumps(passwords))
 
     def of(self, user: str) -> str:
-        """The password of an MQTT or PostgreSQL user. Raises NoStack."""
+        """The password of an MQTT or PostgreSQL user. Raises NoStack; ConfigurationInvalid when others may read it."""
+        check_private(self._file)
         try:
             return str(json.loads(self._file.read_text())[user])
         except (OSError, ValueError, KeyError):

@@ -31,6 +31,16 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
+@pytest.mark.parametrize("name", ["postgres", "logs", "secrets.json", "stack.json"])
+def test_names_like_those_of_a_stack_make_no_state_directory(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(ConfigurationInvalid, match="not empty"):
+        StateDirectory(tmp_path).create(users())
+    with pytest.raises(ConfigurationInvalid, match="has not made"):
+        StateDirectory(tmp_path).wipe()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_path_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationInvalid, match=r"cannot use .*file as state directory"):

@@ -10,6 +10,7 @@ from backend_demo.errors import NoStack
 from backend_demo.settings import Settings
 from backend_demo.stack.services.table import users
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.files import write_private
 
 
 def test_passwords_are_made_once_and_differ(state: StateDirectory) -> None:
@@ -36,7 +37,7 @@ def test_the_broker_of_a_bridge_has_a_user_of_its_own(state: StateDirectory) -> 
 
 def test_a_compose_stack_has_passwords_of_its_own(state: StateDirectory) -> None:
     state.compose.mkdir()
-    state.compose_secrets_file.write_text('{"sensor": "from the container"}')
+    write_private(state.compose_secrets_file, '{"sensor": "from the container"}')
     state.record.save(Settings(state_dir=state.path))
     assert state.secrets.of("sensor") != "from the container"
     state.record.save(Settings(state_dir=state.path, stack="compose"))
