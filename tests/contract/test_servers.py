@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import pytest
@@ -170,6 +171,31 @@ def test_postgres_asks_for_the_password(state: StateDirectory, user: str, passwo
             asyncio.run(
                 asyncpg.connect(host=host, port=port, user=user, password=password, database="temperature", ssl=False)
             )
+
+
+@pytest.mark.parametrize("user", ["bdemo", "bdemo_reader"])
+@pytest.mark.parametrize("database", ["postgres", "template1"])
+def test_a_role_enters_no_other_database(
+    state: StateDirectory, user: Literal["bdemo", "bdemo_reader"], database: str
+) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        asyncio.run(asyncpg.connect(state.postgres_dsn(user), database=database))
+
+
+def test_readings_are_stored_while_readers_take_all_connections(state: StateDirectory) -> None:
+    async def crowd() -> None:
+        async with contextlib.AsyncExitStack() as taken:
+
+            async def connect(user: Literal["bdemo", "bdemo_reader"]) -> None:
+                connection = await asyncpg.connect(state.postgres_dsn(user))
+                taken.push_async_callback(connection.close)
+
+            with pytest.raises(asyncpg.TooManyConnectionsError):
+                for _ in range(100):
+                    await connect("bdemo_reader")
+            await connect("bdemo")
+
+    asyncio.run(crowd())
 
 
 def test_the_reader_reads_and_writes_nothing(state: StateDirectory) -> None:

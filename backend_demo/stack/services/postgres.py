@@ -35,6 +35,12 @@ READER = """
     alter role bdemo_reader set statement_timeout = '10s';
 """
 
+#: The tables' database is all that a role may enter, and readings are still stored when readers take all connections.
+ROLES = """
+    revoke connect on database postgres, template1 from public;
+    grant pg_use_reserved_connections to bdemo;
+"""
+
 #: By default every role may make temporary tables, and end connections of its own name: here the gateway's.
 READER_IN_DATABASE = """
     grant select on all tables in schema public to bdemo_reader;
@@ -51,6 +57,9 @@ SERVER_SETTINGS = {
     "log_checkpoints": "off",
     "track_commit_timestamp": "on",  # benchmarks/latency.py reads when each row was committed
     "shared_buffers": "64MB",
+    # a login that is not finished holds one of the 100 connections
+    "authentication_timeout": "10s",
+    "reserved_connections": "10",
 }
 
 #: How both forms make a data directory.
@@ -170,6 +179,7 @@ async def _make_roles(host: str, port: int, passwords: Mapping[str, str]) -> str
                     await connection.execute(f"create role {role} login")
                 await connection.execute(f"alter role {role} password '{passwords[role]}'")
             await connection.execute(READER)
+            await connection.execute(ROLES)
             if not await connection.fetchval("select true from pg_database where datname = 'temperature'"):
                 await connection.execute("create database temperature owner bdemo")
         finally:
