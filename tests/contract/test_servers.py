@@ -190,9 +190,12 @@ def test_readings_are_stored_while_readers_take_all_connections(state: StateDire
                 connection = await asyncpg.connect(state.postgres_dsn(user))
                 taken.push_async_callback(connection.close)
 
-            with pytest.raises(asyncpg.TooManyConnectionsError):
-                for _ in range(100):
+            async def fill() -> None:
+                while True:
                     await connect("bdemo_reader")
+
+            with pytest.raises(asyncpg.TooManyConnectionsError):
+                await fill()
             await connect("bdemo")
 
     asyncio.run(crowd())
