@@ -60,6 +60,11 @@ class Settings(KafkaSettings, MqttSettings, NetworkSettings):
     port_offset: int = Field(0, ge=0, le=50000, description="Added to every port of the stack.")
     up_timeout_s: float = Field(120, gt=0, description="Seconds within which a started stack must be ready.")
     kafka_heap_mb: int = Field(512, ge=128, description="Maximum heap of Kafka's JVM, MiB.")
+    kafka_jvm_options: values.Words = Field(
+        (),
+        description="More options for Kafka's JVM, with spaces between or as a JSON list. `-XX:TieredStopAtLevel=1` "
+        "halves the CPU of a start, for stacks that live for minutes; it is slower under load.",
+    )
 
     # -- where the servers are (set by the stack, or by hand for services that run alone)
     topic_replication: int = Field(

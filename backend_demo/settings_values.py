@@ -72,6 +72,9 @@ def _moment(value: Any) -> Any:
 ServerAddresses = Annotated[str, AfterValidator(_addresses)]
 """`host:port`, or several of them with commas between."""
 
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Words with blanks between, or a JSON list."""
+
 Tokens = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_tokens)]
 """Words, lines, or a JSON list."""
 

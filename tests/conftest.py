@@ -13,6 +13,9 @@ from tests.support.ports import of_stacks
 # the background job of a shell ignores SIGINT, and so would every program that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# the stacks of tests live for seconds or minutes: half of their Kafka's CPU would go into compiling it well
+os.environ.setdefault("BDEMO_KAFKA_JVM_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 # nothing is judged by how long it takes: the machine may be busy
 settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 # the same examples in every run: a check that turns red has a reason in the change, and stays red until it is fixed

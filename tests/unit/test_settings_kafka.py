@@ -49,6 +49,7 @@ def test_a_contradiction_is_refused(given: dict[str, object], said: str) -> None
 @pytest.mark.parametrize("name", ["kafka_ca_file", "kafka_client_cert and kafka_client_key"])
 def test_a_file_that_holds_no_certificate_is_named(name: str, tmp_path: Path) -> None:
     file = tmp_path / "file.pem"
+    file.touch(mode=0o600)
     file.write_text("nothing")
     files = {"ca_file": file} if name == "kafka_ca_file" else {"client_cert": file, "client_key": file}
     with pytest.raises(ConfigurationInvalid) as raised:

@@ -32,7 +32,8 @@ OutputLines = Iterable[tuple[str, bytes]]
 
 #: Settings that belong to this machine or are secret: services in containers have values of their own.
 _NOT_PASSED_ON = {
-    *("state_dir", "stack", "profiles", "port_offset", "up_timeout_s", "kafka_heap_mb", "kafka_bootstrap", "instance"),
+    *("state_dir", "stack", "profiles", "port_offset", "up_timeout_s", "kafka_heap_mb", "kafka_jvm_options"),
+    *("kafka_bootstrap", "instance"),
     *("topic_replication", "kafka_security_protocol", "kafka_sasl_mechanism", "kafka_username", "kafka_password"),
     *("kafka_ca_file", "kafka_client_cert", "kafka_client_key"),
     *("mqtt_host", "mqtt_username", "mqtt_password", "postgres_dsn", "gateway_host", "gateway_url", "stats_host"),
@@ -95,6 +96,7 @@ class Project:
             **_ports_of(settings),
             **_passed_on(settings),
             "KAFKA_HEAP_MB": str(settings.kafka_heap_mb),
+            "KAFKA_JVM_OPTIONS": " ".join(settings.kafka_jvm_options),
             "SERVICES_IMAGE": image(),
             "PROMETHEUS_TARGETS": str(self.targets),
             "COMPOSE_PROFILES": "",

@@ -97,6 +97,7 @@ def prepare(settings: Settings, state: StateDirectory) -> Program:
     options = [
         f"-Xmx{settings.kafka_heap_mb}m",
         "-XX:+UseSerialGC",
+        *settings.kafka_jvm_options,
         *([f"-XX:AOTCache={cache}", "-Xlog:all=error"] if cache else []),
         f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         "--sun-misc-unsafe-memory-access=allow",
@@ -243,7 +244,8 @@ def _container() -> dict[str, Any]:
                     **BROKER_SETTINGS,
                 }
             ),
-            "KAFKA_HEAP_OPTS": f"-Xms128m -Xmx{Variable('KAFKA_HEAP_MB', default('kafka_heap_mb'))}m -XX:+UseSerialGC",
+            "KAFKA_HEAP_OPTS": f"-Xms128m -Xmx{Variable('KAFKA_HEAP_MB', default('kafka_heap_mb'))}m "
+            f"-XX:+UseSerialGC {Variable('KAFKA_JVM_OPTIONS', '')}",
             "KAFKA_LOG4J_ROOT_LOGLEVEL": "WARN",
         },
         "volumes": ["kafka-data:/var/lib/kafka/data"],

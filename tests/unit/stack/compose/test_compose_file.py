@@ -36,6 +36,7 @@ OWN = {
     "port_offset",
     "up_timeout_s",
     "kafka_heap_mb",
+    "kafka_jvm_options",
     "instance",
     "gateway_url",
     "gateway_tls_cert",
@@ -96,7 +97,8 @@ def test_host_ports_have_the_originals_names_and_the_settings_defaults() -> None
 def test_defaults_in_the_files_are_those_of_the_env_file() -> None:
     texts = [(FOLDER / f"{name}.yaml").read_text() for name in ("compose", "cluster")]
     used = dict(re.findall(r"\$\{(\w+):-(.*?)\}", "".join(texts)))
-    elsewhere = {"SERVICES_IMAGE": f"bdemo:{__version__}", "BUILD_CONTEXT": "..", "KAFKA_HEAP_MB": "512"}
+    versions = {"SERVICES_IMAGE": f"bdemo:{__version__}", "BUILD_CONTEXT": ".."}
+    elsewhere = {**versions, "KAFKA_HEAP_MB": "512", "KAFKA_JVM_OPTIONS": ""}
     assert used == {**ENVIRONMENT, **elsewhere, "PROMETHEUS_TARGETS": "./prometheus/targets"}
     assert not re.search(r"(?<!\$)\$(?!\$|\{\w+:-)", re.sub(r"#.*|\$\$", "", "".join(texts))), (
         "a name without a default"
