@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 import uuid
+from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
@@ -23,6 +25,7 @@ from backend_demo.stack.services.kafka import create_topics
 from backend_demo.stack.state.directory import StateDirectory
 from backend_demo.stack.state.secrets import MqttUser
 from tests.support.kafka import brokers
+from tests.support.services import pid_of
 
 
 @pytest.fixture
@@ -159,6 +162,13 @@ def test_lz4_is_read_and_written(settings: Settings, stack: Stack, sent: str | N
 
 def test_topics_are_made_once(settings: Settings, stack: Stack) -> None:
     assert create_topics(brokers(settings)) == []
+
+
+def test_kafka_s_jvm_gets_the_options_of_the_settings(settings: Settings, stack: Stack) -> None:
+    file = settings.state_dir / "kafka" / "java.arguments"  # of the embedded one, too long for a command line
+    given = file.read_text() if file.exists() else Path(f"/proc/{pid_of(stack, 'kafka')}/cmdline").read_text()
+    assert settings.kafka_jvm_options
+    assert set(settings.kafka_jvm_options) <= set(re.split(r'["\n\0 ]', given))
 
 
 @pytest.mark.parametrize("user", ["bdemo", "bdemo_reader", "postgres"])
