@@ -16,6 +16,8 @@ RESPONSE_TOPIC = "mqtt-response-topic"
 CORRELATION_DATA = "mqtt-correlation-data"
 MESSAGE_EXPIRY = "mqtt-message-expiry"
 USER_PROPERTY = "mqtt-user-property"
+#: Marks what a client has published that does not want to see it itself.
+PUBLISHER = "mqtt-publisher"
 
 _EXPIRY_MAX = 2**32 - 1
 

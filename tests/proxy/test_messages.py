@@ -145,6 +145,22 @@ def test_overlapping_subscriptions_show_a_message_once(login: Login, topic: str)
             subscriber.next_message(0.7)
 
 
+def test_a_client_that_wants_nothing_of_its_own_gets_what_others_publish(login: Login, topic: str) -> None:
+    """No Local: what bridges between brokers need, so that no message goes round for ever."""
+    with login.client(5) as client, login.client(5) as other:
+        client.publish(topic, "20")  # before, over the short way of a known topic
+        client.subscribe(Subscription(f"{topic}/#", 1, no_local=True))
+        other.subscribe(Subscription(topic, 1))
+        client.publish(topic, "21")
+        other.publish(topic, "22")
+        assert client.next_message().payload == b"22"
+        assert [other.next_message().payload for _ in range(2)] == [b"21", b"22"]
+        client.subscribe(Subscription(topic, 0))  # another subscription that matches, and wants all
+        client.publish(topic, "23")
+        shown = client.next_message()
+        assert (shown.payload, shown.qos) == (b"23", 0)
+
+
 # -- wills
 
 

@@ -131,8 +131,8 @@ class ClientConnection(asyncio.Protocol):
                 self._write(wire.Pingresp())
             case wire.Subscribe():
                 codes = subscriber.subscribe(packet)
-                task = asyncio.get_running_loop().create_task(self._answer_subscribe(packet.mid, codes))
-                self._subscribing.add(task)
+                publisher.forget_topics()  # what it publishes from now on may have to carry its mark
+                self._subscribing.add(task := asyncio.create_task(self._answer_subscribe(packet.mid, codes)))
                 task.add_done_callback(self._subscribing.discard)
             case wire.Unsubscribe():
                 self._write(wire.Unsuback(packet.mid, [subscriber.unsubscribe(each) for each in packet.filters], {}))
@@ -230,7 +230,7 @@ class ClientConnection(asyncio.Protocol):
         rights = self._clients.users.rights(session.user)
         same = rights is not None and rights.login == session.rights.login  # else it is gone, or another of its name
         session.rights = rights or session.rights
-        self._publisher.forget_rights()
+        self._publisher.forget_topics()
         if not same or not self._subscriber.allowed:
             self.send_off(ReasonCode.NOT_AUTHORIZED)
 

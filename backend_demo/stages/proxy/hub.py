@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,7 +16,7 @@ from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.topics import PARTITIONS, SENSOR_DATA
 from backend_demo.mqtt.codec.packets import Properties
 from backend_demo.mqtt.filters import FilterIndex
-from backend_demo.mqtt.record_headers import publish_properties
+from backend_demo.mqtt.record_headers import PUBLISHER, publish_properties
 from backend_demo.stages.proxy.bounds import TOPICS
 
 log = structlog.get_logger(__name__)
@@ -35,6 +35,16 @@ class Subscribed(Protocol):
         """Sends a message, or gives the client up; never waits for it."""
 
 
+class Terms(NamedTuple):
+    """What a subscription asks for."""
+
+    qos: int
+    identifier: int | None
+    """Of the subscription."""
+    not_from: bytes
+    """The mark of messages that are not shown: the subscriber's own. Empty: all are."""
+
+
 Recipient = tuple[Subscribed, int, tuple[int, ...]]
 """Who gets a message, with its QoS and the identifiers of its subscriptions."""
 
@@ -44,23 +54,23 @@ class Hub:
 
     def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
-        self._index: FilterIndex[tuple[Subscribed, int, int | None]] = FilterIndex()
+        self._index: FilterIndex[tuple[Subscribed, Terms]] = FilterIndex()
         self._count = 0
         self._deliveries: dict[bytes, list[Recipient]] = {}
         """By topic, until a subscription comes or goes."""
         self._wanted = asyncio.Event()
         self._reads = asyncio.Event()
 
-    def subscribe(self, reader: Subscribed, topic_filter: str, qos: int, identifier: int | None) -> None:
+    def subscribe(self, reader: Subscribed, topic_filter: str, terms: Terms) -> None:
         """Adds a subscription. What arrives after `reads` has returned is shown."""
-        self._index.add(topic_filter, (reader, qos, identifier))
+        self._index.add(topic_filter, (reader, terms))
         self._count += 1
         self._deliveries.clear()
         self._wanted.set()
 
-    def unsubscribe(self, reader: Subscribed, topic_filter: str, qos: int, identifier: int | None) -> None:
+    def unsubscribe(self, reader: Subscribed, topic_filter: str, terms: Terms) -> None:
         """Removes a subscription."""
-        self._index.remove(topic_filter, (reader, qos, identifier))
+        self._index.remove(topic_filter, (reader, terms))
         self._count -= 1
         self._deliveries.clear()
         if not self._count:
@@ -106,21 +116,29 @@ class Hub:
                 deliveries = self._deliveries.get(record.key)
                 if deliveries is None:
                     deliveries = self._find(record.key)
+                    if len(self._deliveries) >= TOPICS:
+                        self._deliveries.clear()
+                    self._deliveries[record.key] = deliveries
+                if deliveries and (mark := _mark(record.headers)):
+                    deliveries = self._find(record.key, mark)
                 if deliveries:
                     properties = publish_properties(record.headers) if record.headers else {}
                     for reader, qos, identifiers in deliveries:
                         reader.show(record.key, record.value, qos, properties, identifiers)
 
-    def _find(self, topic: bytes) -> list[Recipient]:
-        """Who subscribes to a topic: each once, with the highest QoS of its subscriptions."""
+    def _find(self, topic: bytes, mark: bytes = b"") -> list[Recipient]:
+        """Who gets a message with that mark: each once, with the highest QoS of its subscriptions."""
         merged: dict[Subscribed, tuple[int, list[int]]] = {}
-        for reader, qos, identifier in self._index.find(topic.decode(errors="replace")):
+        for reader, (qos, identifier, not_from) in self._index.find(topic.decode(errors="replace")):
+            if mark and mark == not_from:
+                continue
             highest, identifiers = merged.get(reader, (0, []))
             if identifier is not None:
                 identifiers.append(identifier)
             merged[reader] = max(highest, qos), identifiers
-        if len(self._deliveries) >= TOPICS:
-            self._deliveries.clear()
-        found = [(reader, qos, tuple(identifiers)) for reader, (qos, identifiers) in merged.items()]
-        self._deliveries[topic] = found
-        return found
+        return [(reader, qos, tuple(identifiers)) for reader, (qos, identifiers) in merged.items()]
+
+
+def _mark(headers: Sequence[tuple[str, bytes]]) -> bytes:
+    """The mark of a message's publisher; empty: it has none."""
+    return next((value for name, value in headers if name == PUBLISHER), b"")

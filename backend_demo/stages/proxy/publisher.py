@@ -20,7 +20,7 @@ from backend_demo.mqtt.codec.packets import (
     Will,
 )
 from backend_demo.mqtt.filters import topic_problem
-from backend_demo.mqtt.record_headers import publish_headers
+from backend_demo.mqtt.record_headers import PUBLISHER, publish_headers
 from backend_demo.stages.proxy.bounds import CONNECTION_TOPICS, HEADERS_BYTES, Bounds
 from backend_demo.stages.proxy.intake import NOT_ACCEPTED, Answered, Arrivals, MessageIntake, Routes
 from backend_demo.stages.proxy.session import ClientSession
@@ -121,8 +121,8 @@ class ClientPublisher:
             count, size, self._count, self._size = self._count, self._size, 0, 0
             self._intake.arrived(count, size)
 
-    def forget_rights(self) -> None:
-        """Asks again what the user may publish."""
+    def forget_topics(self) -> None:
+        """Looks again at each topic: the user's rights, or the client's mark, may have changed."""
         self._known.clear()
 
     @property
@@ -150,9 +150,10 @@ class ClientPublisher:
                 self._refuse(message, *refused)
                 return
             partition = self._routes.partition(topic)
-            if len(self._known) >= CONNECTION_TOPICS:
-                self._known.clear()
-            self._known[topic] = partition
+            if not self._session.mark:  # else no message is a usual one
+                if len(self._known) >= CONNECTION_TOPICS:
+                    self._known.clear()
+                self._known[topic] = partition
         if len(packet.payload) > self._bounds.payload_bytes:
             detail = self._size_detail(len(packet.payload))
             self._refuse(message, "size", ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, detail)
@@ -162,6 +163,8 @@ class ClientPublisher:
             self._refuse(message, "json", ReasonCode.PAYLOAD_FORMAT_INVALID, detail)
             return
         headers = publish_headers(properties) if properties else []
+        if self._session.mark:
+            headers.append((PUBLISHER, self._session.mark))
         headers_size = sum(len(name) + len(value) for name, value in headers)
         if headers_size > HEADERS_BYTES:
             detail = f"properties of {headers_size} bytes as headers, more than the {HEADERS_BYTES} allowed"

@@ -40,6 +40,8 @@ class ClientSession:
     """Largest packet that it takes; 0: any."""
     topic_aliases: int
     """Topic aliases that it takes."""
+    mark: bytes = b""
+    """In the headers of all that it publishes, once it has a subscription that shows it nothing of its own."""
 
 
 class LoginRefused(Exception):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from backend_demo import metrics
 from backend_demo.mqtt.codec import encoder
-from backend_demo.mqtt.codec.packets import Properties, Property, ReasonCode, Subscribe
+from backend_demo.mqtt.codec.packets import Properties, Property, ReasonCode, Subscribe, Subscription
 from backend_demo.mqtt.filters import filter_problem
 from backend_demo.stages.proxy.bounds import Bounds
-from backend_demo.stages.proxy.hub import Hub
+from backend_demo.stages.proxy.hub import Hub, Terms
 from backend_demo.stages.proxy.session import ClientSession
 
 #: Most messages that wait for a client's window.
@@ -37,8 +38,7 @@ class ClientSubscriber:
         self._bounds = bounds
         self._transport = transport
         self._give_up = give_up
-        self._filters: dict[str, tuple[int, int | None]] = {}
-        """The QoS and the subscription identifier of each filter."""
+        self._filters: dict[str, Terms] = {}
         self._mid = 0
         self._unacknowledged: set[int] = set()
         self._waiting: deque[tuple[bytes, bytes, Properties]] = deque()
@@ -52,16 +52,20 @@ class ClientSubscriber:
         """Adds subscriptions; a code for each: the QoS, or why it is refused."""
         identifiers = packet.properties.get(Property.SUBSCRIPTION_IDENTIFIER, [])
         identifier = identifiers[0] if identifiers else None
-        return [self._subscribe(each.filter, min(each.qos, 1), identifier) for each in packet.filters]
+        return [self._subscribe(each, identifier) for each in packet.filters]
 
-    def _subscribe(self, topic_filter: str, qos: int, identifier: int | None) -> int:
+    def _subscribe(self, wanted: Subscription, identifier: int | None) -> int:
+        topic_filter = wanted.filter
         refused = self._refused(topic_filter)
         if refused is not None:
             return refused if self._session.level >= 5 else FAILURE
         self.unsubscribe(topic_filter)  # a subscription that comes again replaces the first
-        self._filters[topic_filter] = qos, identifier
-        self._hub.subscribe(self, topic_filter, qos, identifier)
-        return qos
+        if wanted.no_local and not self._session.mark:
+            self._session.mark = secrets.token_bytes(8)
+        terms = Terms(min(wanted.qos, 1), identifier, self._session.mark if wanted.no_local else b"")
+        self._filters[topic_filter] = terms
+        self._hub.subscribe(self, topic_filter, terms)
+        return terms.qos
 
     def _refused(self, topic_filter: str) -> ReasonCode | None:
         if topic_filter.startswith("$share/"):
@@ -79,7 +83,7 @@ class ClientSubscriber:
         found = self._filters.pop(topic_filter, None)
         if found is None:
             return ReasonCode.NO_SUBSCRIPTION_EXISTED
-        self._hub.unsubscribe(self, topic_filter, *found)
+        self._hub.unsubscribe(self, topic_filter, found)
         return ReasonCode.SUCCESS
 
     def close(self) -> None:

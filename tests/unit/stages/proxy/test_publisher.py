@@ -147,7 +147,7 @@ def test_rights_are_asked_again_when_they_have_changed() -> None:
     side = Publishing(5)
     side.publish(message(1))
     side.publisher._session.rights = Rights()
-    side.publisher.forget_rights()
+    side.publisher.forget_topics()
     side.publish(message(2))
     assert [ack.reason for ack in side.kafka_has_it()[1] if isinstance(ack, Ack)] == [0, ReasonCode.NOT_AUTHORIZED]
 
