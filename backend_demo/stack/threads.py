@@ -19,7 +19,7 @@ def at_once(tasks: Mapping[str, Callable[[], T]], stop: threading.Event) -> dict
 
     When one fails, `stop` is set, the others are waited for, and its error is raised.
     """
-    with ThreadPoolExecutor(len(tasks)) as pool:
+    with ThreadPoolExecutor(len(tasks) or 1) as pool:
         futures = {name: pool.submit(task) for name, task in tasks.items()}
         try:
             wait(futures.values(), return_when=FIRST_EXCEPTION)

@@ -185,8 +185,7 @@ def end(containers: Collection[Container], report: Report, save_log: Callable[[C
         compose_docker.ask("rm", "--force", container.id)
         report(ServiceStatus(container.name, "stopped"))
 
-    if containers:
-        at_once({each.name: partial(end_one, each) for each in containers}, threading.Event())
+    at_once({each.name: partial(end_one, each) for each in containers}, threading.Event())
 
 
 def surplus_of(

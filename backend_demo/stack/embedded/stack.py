@@ -201,8 +201,7 @@ class EmbeddedStack:
             for name in copy_names(entry, most_copies(SERVICES[entry]))[count:]
             if processes[name].state != "STOPPED"
         ]
-        if surplus:
-            at_once({name: partial(end, name) for name in surplus}, threading.Event())
+        at_once({name: partial(end, name) for name in surplus}, threading.Event())
         return surplus
 
     # -- down

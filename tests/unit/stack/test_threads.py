@@ -15,6 +15,10 @@ def test_results_are_returned_by_name() -> None:
     assert not stop.is_set()
 
 
+def test_no_tasks_are_done() -> None:
+    assert at_once({}, threading.Event()) == {}
+
+
 def test_the_first_failure_stops_the_others_and_is_raised() -> None:
     stop = threading.Event()
 
