@@ -16,6 +16,7 @@ from backend_demo.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
+    from backend_demo.stack.state.directory import StateDirectory
     from backend_demo.stages.runtime.process import ServiceProcess
 
 OURS = ("mqtt", "bridge", "poll", "collection", "processing", "aggregation", "loader", "gateway")
@@ -115,6 +116,8 @@ def _attached(settings: Settings, service: str, number: int, port: int | None) -
         from backend_demo.stack import ports
 
         ports.check_port(port, service, hint="stop it, or choose another --port")
+    if attached.stack == "compose" and SERVICES[service].users:
+        attached = attached.model_copy(update={"mqtt_users_file": _users_of_containers(state)})
     if number == 1:
         # as child processes, a static member of its group: it comes back after a kill without a rebalance
         static = "0" if attached.stack == "embedded" else ""
@@ -124,6 +127,18 @@ def _attached(settings: Settings, service: str, number: int, port: int | None) -
         name = chosen(copy_name(service, number), state.record.copies())[0]
         changes = {"instance": "", f"{service}_stats_port": stats_port(name, attached.model_dump())}
     return attached.model_copy(update=changes)
+
+
+def _users_of_containers(state: StateDirectory) -> Path:
+    """A copy of the file in their volume, as it is now: those that are added later are not in it."""
+    from backend_demo.mqtt.users_file import serialise
+    from backend_demo.stack.mqtt_users import users_of
+    from backend_demo.stack.state.files import write_private
+
+    users = users_of(state.path).store.read()
+    state.mqtt_users_file.parent.mkdir(exist_ok=True, mode=0o700)
+    write_private(state.mqtt_users_file, serialise(users))
+    return state.mqtt_users_file
 
 
 def _slot(settings: Settings, service: str) -> contextlib.AbstractContextManager[None]:
