@@ -97,7 +97,6 @@ def client_context(ca_file: Path | None, certificate: Path | None, key: Path | N
 
 
 def _load(context: ssl.SSLContext, certificate: Path, key: Path, *, names: str) -> None:
-    check_private(key)
     try:
         context.load_cert_chain(certificate, key, password=no_password)
     except OSError as problem:  # ssl.SSLError is one
@@ -106,6 +105,7 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path, *, names: str) 
             f"cannot use {certificate} with {key}: {reason}",
             hint=f"{names} must be matching PEM files, the key without a password",
         ) from problem
+    check_private(key)
 
 
 def take_renewed(contexts: Iterable[ServerContext | None]) -> None:

@@ -143,6 +143,7 @@ def _client_certificate(file: Path) -> Path:
         .sign(key, hashes.SHA256())
     )
     encoding = serialization.Encoding.PEM
+    file.touch(mode=0o600)
     file.write_bytes(
         key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + made.public_bytes(encoding)

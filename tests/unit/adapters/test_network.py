@@ -97,3 +97,10 @@ def test_it_is_logged(context: ServerContext, authority: Authority) -> None:
             take_renewed((context, None))
     assert [each["event"] for each in logged] == ["certificate renewed", "renewed certificate cannot be used"]
     assert "tls_cert and tls_key" in logged[1]["hint"]
+
+
+def test_a_key_that_others_may_read_is_refused(authority: Authority) -> None:
+    certificate, key = authority.sign("read", "localhost")
+    key.chmod(0o644)
+    with pytest.raises(ConfigurationInvalid, match="which holds secrets"):
+        server_context(certificate, key, names="tls_cert and tls_key")
