@@ -79,7 +79,8 @@ class Paths:
         if not self._marked and any(self.path.iterdir()):
             raise ConfigurationInvalid(
                 f"{self.path} is not empty and is not a state directory of bdemo",
-                hint="name an empty or a new directory with --state-dir",
+                hint="name an empty or a new directory with --state-dir; if an older bdemo made this one, "
+                f"create the file {MARK} in it",
             )
         self._mark.touch(mode=0o600)
         for folder in (self.logs, self.locks_folder, self.sockets):
