@@ -78,20 +78,21 @@ def test_a_run_is_exact_and_every_command_works(bdemo: Bdemo, tmp_path: Path) ->
     assert "done" in bdemo("logs", "setup")
 
 
-def test_the_host_s_code_runs_in_the_place_of_a_container(bdemo: Bdemo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", ["processing", "mqtt"])
+def test_the_host_s_code_runs_in_the_place_of_a_container(bdemo: Bdemo, tmp_path: Path, service: str) -> None:
     with bdemo.load(tmp_path / "ledger.jsonl") as load:
-        run = subprocess.Popen(bdemo.command("run", "processing"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        run = subprocess.Popen(bdemo.command("run", service), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             state = bdemo.stack.state
-            eventually(lambda: states(bdemo)["processing"] == "stopped", "processing stops")
-            eventually(lambda: probes.is_ready("processing", state.record.settings(), state), "it runs here")
+            eventually(lambda: states(bdemo)[service] == "stopped", f"{service} stops")
+            eventually(lambda: probes.is_ready(service, state.record.settings(), state), "it runs here")
             before = load.acknowledged()
             eventually(lambda: load.acknowledged() > before + 200, "200 more readings")
         finally:
             run.send_signal(signal.SIGINT)
             said, _ = run.communicate(timeout=120)
         assert run.returncode == 130, said
-        assert states(bdemo)["processing"] == "ready"
+        assert states(bdemo)[service] == "ready"
         load.end()
 
 
@@ -170,23 +171,6 @@ def test_copies_of_the_proxy_share_one_port(bdemo: Bdemo, tmp_path: Path) -> Non
         assert (states(bdemo)["mqtt"], states(bdemo)["mqtt-2"]) == ("ready", "ready")
         goes_on()
         bdemo("scale", "mqtt=1")
-        load.end()
-
-
-def test_the_host_s_proxy_listens_in_the_place_of_the_container_s(bdemo: Bdemo, tmp_path: Path) -> None:
-    with bdemo.load(tmp_path / "ledger.jsonl") as load:
-        run = subprocess.Popen(bdemo.command("run", "mqtt"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        try:
-            state = bdemo.stack.state
-            eventually(lambda: states(bdemo)["mqtt"] == "stopped", "mqtt stops")
-            eventually(lambda: probes.is_ready("mqtt", state.record.settings(), state), "it runs here")
-            before = load.acknowledged()
-            eventually(lambda: load.acknowledged() > before + 100, "100 more readings")
-        finally:
-            run.send_signal(signal.SIGINT)
-            said, _ = run.communicate(timeout=120)
-        assert run.returncode == 130, said
-        assert states(bdemo)["mqtt"] == "ready"
         load.end()
 
 

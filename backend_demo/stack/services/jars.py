@@ -52,7 +52,7 @@ def read_list(text: str) -> tuple[Jar, ...]:
 
 def download(jars: Iterable[Jar], folder: Path, report: Callable[[str], None]) -> None:
     """Fetches jars into a folder and reports the progress. Raises PrerequisiteMissing, also for another content."""
-    import httpx
+    from backend_demo.http_client import httpx
 
     wanted = tuple(jars)
     total, fetched, reported = sum(jar.size for jar in wanted) / 1e6, 0, ""
