@@ -12,6 +12,7 @@ from backend_demo.settings import Settings
 from backend_demo.stack.base import ServiceStatus, Stack
 from backend_demo.stack.open import open_stack
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 
 
 @contextlib.contextmanager
@@ -21,7 +22,7 @@ def running_stack(
     """Brings up a stack of its own on free ports, yields its settings and the stack, and stops it at the end.
 
     It is wiped at the end unless a `state_dir` is given. `without` names services to leave out. `settings` are fields
-    of `Settings`; `stack="compose"` runs containers::
+    of `Settings`; `stack="compose"` runs containers. Those that are yielded name users who may do everything::
 
         @pytest.fixture(scope="session")
         def stack():
@@ -34,7 +35,7 @@ def running_stack(
         stack = open_stack(configured, any_port=any_port)
         cleanup.callback(stack.down, wipe=state_dir is None)
         stack.up((), _ignore, without=without)
-        yield StateDirectory(folder).attached(configured), stack
+        yield StateDirectory(folder).attached(configured, kafka=KAFKA_ADMIN), stack
 
 
 def _ignore(status: ServiceStatus) -> None:

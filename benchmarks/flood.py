@@ -22,6 +22,7 @@ from typing import Any
 
 from backend_demo.settings import load
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 
 SCRIPT = """
 local i = 0
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path)
     wanted = parser.parse_args()
     base = load(state_dir=wanted.state_dir)
-    settings = StateDirectory(base.state_dir).attached(base)
+    settings = StateDirectory(base.state_dir).attached(base, kafka=KAFKA_ADMIN)
     runs: dict[str, list[dict[str, Any]]] = {"alone": [], "flooded": []}
     requests = []
     with tempfile.TemporaryDirectory() as folder:

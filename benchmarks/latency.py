@@ -23,6 +23,7 @@ import asyncpg
 
 from backend_demo.settings import load
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 
 QUERY = """
 select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 - timestamp
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path)
     wanted = parser.parse_args()
     base = load(state_dir=wanted.state_dir)
-    settings = StateDirectory(base.state_dir).attached(base)
+    settings = StateDirectory(base.state_dir).attached(base, kafka=KAFKA_ADMIN)
     begin = time.time()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(

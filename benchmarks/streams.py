@@ -32,6 +32,7 @@ from backend_demo.operations.tail.topic import Since, tail
 from backend_demo.settings import Settings, load
 from backend_demo.stack.open import open_stack
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 
 TOPICS = {b"reading": PROCESSED_DATA, b"average": AGGREGATED_DATA}
 FIRST = re.compile(rb'event"?: ?"?(reading|average).{1,400}?"sensor":(\d+),"timestamp":([\d.e+]+)', re.DOTALL)
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path)
     wanted = parser.parse_args()
     base = load(state_dir=wanted.state_dir)
-    settings = StateDirectory(base.state_dir).attached(base)
+    settings = StateDirectory(base.state_dir).attached(base, kafka=KAFKA_ADMIN)
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(json.dumps(runner.run(measure(settings, wanted, folder)), indent=2))
 

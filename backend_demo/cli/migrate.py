@@ -37,11 +37,13 @@ def migrate(
       $ BDEMO_KAFKA_BOOTSTRAP=kafka:9092 BDEMO_POSTGRES_DSN=postgresql://me@db/temperature bdemo migrate --standalone
       $ BDEMO_TOPIC_REPLICATION=3 bdemo migrate --standalone --no-tables
     """
-    settings = options.settings(state_dir=state_dir) if standalone else options.attached(state_dir)
+    from backend_demo.stack.state.secrets import KAFKA_ADMIN
+
+    settings = options.settings(state_dir=state_dir) if standalone else options.attached(state_dir, kafka=KAFKA_ADMIN)
     created = None
     if topics:
         from backend_demo.adapters.kafka import Brokers
-        from backend_demo.stack.services.kafka import create_topics
+        from backend_demo.stack.services.kafka_topics import create_topics
 
         created = list(create_topics(Brokers.of(settings), replication=settings.topic_replication))
         render.say(f"created topics: {', '.join(created)}" if created else "no topic is missing")

@@ -133,9 +133,9 @@ def same_stack(state_dir: Path | None) -> str:
     return escape(f" --state-dir {shlex.quote(str(state_dir))}") if state_dir else ""
 
 
-def attached(state_dir: Path | None, *, mqtt: MqttUser = "sensor") -> Settings:
-    """The settings of the stack that runs in the state directory. Raises NoStack."""
+def attached(state_dir: Path | None, *, mqtt: MqttUser = "sensor", kafka: str = "kafka-reader") -> Settings:
+    """The settings of the stack that runs in the state directory, as these users. Raises NoStack."""
     from backend_demo.stack.state.directory import StateDirectory
 
     base = settings(state_dir=state_dir)
-    return StateDirectory(base.state_dir).attached(base, mqtt=mqtt)
+    return StateDirectory(base.state_dir).attached(base, mqtt=mqtt, kafka=kafka)

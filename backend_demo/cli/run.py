@@ -111,6 +111,7 @@ def _attached(settings: Settings, service: str, number: int, port: int | None) -
         settings,
         mqtt=SERVICES[service].mqtt_user or "sensor",
         postgres=SERVICES[service].postgres_user or "bdemo",
+        kafka=SERVICES[service].kafka_user,
     )
     if port and port != attached.gateway_port:  # before the supervised copy is stopped
         from backend_demo.stack import ports

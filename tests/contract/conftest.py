@@ -14,6 +14,7 @@ from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
 from backend_demo.stack.open import open_stack
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 from backend_demo.testing import running_stack
 from tests.support.engine import LEFT_OUT, needs_engine
 from tests.support.leftovers import leftovers
@@ -73,7 +74,7 @@ def small(kind: str, tmp_path: Path) -> Iterator[Callable[[], Running]]:
         configured = Settings(state_dir=tmp_path / "small", stack=kind)
         stack = open_stack(configured, any_port=True)
         stack.up(("postgres",), lambda status: None)
-        opened.append((StateDirectory(configured.state_dir).attached(configured), stack))
+        opened.append((StateDirectory(configured.state_dir).attached(configured, kafka=KAFKA_ADMIN), stack))
         return opened[-1]
 
     yield start

@@ -11,6 +11,7 @@ import pytest
 
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
+from backend_demo.stack.state.directory import StateDirectory
 from tests.support.engine import LEFT_OUT
 from tests.support.services import asked_for
 from tests.support.shell import Shell
@@ -86,11 +87,20 @@ def test_up_and_scale_as_json(bdemo: Shell, settings: Settings) -> None:
     assert (scale["schema"], scale["started"], scale["copies"]) == ("bdemo.scale/1", [], {"processing": 1})
 
 
-def test_env_is_what_a_shell_can_eval(bdemo: Shell, settings: Settings) -> None:
-    script = bdemo("env").stdout + "env | grep '^BDEMO_' | sort"
+@pytest.mark.parametrize("admin", [False, True])
+def test_env_is_what_a_shell_can_eval(bdemo: Shell, settings: Settings, admin: bool) -> None:
+    user = {True: "kafka-admin", False: "kafka-reader"}[admin]
+    kafka = {
+        "BDEMO_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "BDEMO_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+        "BDEMO_KAFKA_USERNAME": user,
+        "BDEMO_KAFKA_PASSWORD": StateDirectory(settings.state_dir).secrets.of(user) if settings.kafka_username else "",
+    }
+    script = bdemo("env", *(["--admin"] if admin else [])).stdout + "env | grep '^BDEMO_' | sort"
     found = subprocess.run(["env", "-i", "sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert dict(line.split("=", 1) for line in found.splitlines()) == {
         "BDEMO_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        **(kafka if settings.kafka_username else {}),
         "BDEMO_POSTGRES_DSN": settings.postgres_dsn,
         "BDEMO_MQTT_HOST": settings.mqtt_host,
         "BDEMO_MQTT_PORT": str(settings.mqtt_port),

@@ -23,6 +23,7 @@ from backend_demo.faust_batch.transport import Transport
 from backend_demo.settings import Settings
 from backend_demo.stack.open import open_stack
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 from tests.support.kafka import brokers as brokers_of
 from tests.support.kafka_log import Log, LogConsumer, LogProducer
 
@@ -171,7 +172,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
     stack = open_stack(Settings(state_dir=folder, stack="embedded"), any_port=True)
     stack.up(("kafka",), lambda status: None)
     try:
-        yield brokers_of(StateDirectory(folder).attached(Settings(state_dir=folder)))
+        yield brokers_of(StateDirectory(folder).attached(Settings(state_dir=folder), kafka=KAFKA_ADMIN))
     finally:
         stack.down(wipe=True)
 

@@ -143,15 +143,14 @@ def test_lz4_is_read_and_written(settings: Settings, stack: Stack, sent: str | N
     values = [f"{number} ".encode() * 500 for number in range(200)]
 
     async def there_and_back() -> list[bytes | None]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        connection = brokers(settings).connection()
+        admin = AIOKafkaAdminClient(**connection)
         await admin.start()
         try:
             await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"compression.type": stored})])
-            async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, compression_type=sent) as producer:
+            async with AIOKafkaProducer(**connection, compression_type=sent) as producer:
                 await asyncio.gather(*[await producer.send(topic, value) for value in values])
-            async with AIOKafkaConsumer(
-                topic, bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest"
-            ) as consumer:
+            async with AIOKafkaConsumer(topic, **connection, auto_offset_reset="earliest") as consumer:
                 return [(await asyncio.wait_for(consumer.getone(), 20)).value for _ in values]
         finally:
             await admin.delete_topics([topic])

@@ -59,7 +59,7 @@ def others() -> Iterator[Others]:
         tls = certificates.make(folder / "tls", "kafka.example")
         client = _client_certificate(folder / "client.pem")
         state = StateDirectory(folder / "state")
-        state.create()
+        state.create(kafka.users())
         found = Others({each: free_port() for each in _PROTOCOLS}, tls.authority, client)
         settings = Settings(
             state_dir=state.path, kafka_port=free_port(), kafka_controller_port=free_port(), kafka_heap_mb=256
@@ -95,6 +95,7 @@ def _listeners(ports: dict[str, int], controller: int, tls: certificates.Certifi
             [*(f"{name}:{protocol}" for name, protocol in _PROTOCOLS.items()), "CONTROLLER:PLAINTEXT"]
         ),
         "inter.broker.listener.name": "OPEN",
+        "authorizer.class.name": "",
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": store,
         "ssl.truststore.type": "PEM",

@@ -13,6 +13,7 @@ from backend_demo.settings import Settings
 from backend_demo.stack.base import ServiceStatus
 from backend_demo.stack.open import open_stack
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 from tests.support.kafka import brokers
 from tests.support.wait import eventually
 
@@ -30,7 +31,7 @@ def test_topics_that_were_deleted_are_made_again(tmp_path: Path) -> None:
     try:
         assert up() == {""}
         assert up() == {"already running"}
-        server = brokers(StateDirectory(folder).attached(Settings(state_dir=folder)))
+        server = brokers(StateDirectory(folder).attached(Settings(state_dir=folder), kafka=KAFKA_ADMIN))
 
         async def delete() -> None:
             async with kafka.admin(server, "test", limit_s=30, request_timeout_s=20) as admin:

@@ -25,6 +25,7 @@ from backend_demo.operations.bench.readings import SENSORS_MAX, DrainLoad
 from backend_demo.simulator.fleet import ITEM_MAX
 from backend_demo.stack.open import open_stack
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -76,14 +77,14 @@ def _temporary_stack(plan: BenchPlan, settings: Settings) -> Iterator[tuple[Sett
         try:
             with StartProgress() as progress:
                 stack.up(services, progress.report)
-            yield StateDirectory(base.state_dir).attached(base), stack
+            yield StateDirectory(base.state_dir).attached(base, kafka=KAFKA_ADMIN), stack
         finally:
             stack.down(wipe=True)
 
 
 @contextlib.contextmanager
 def _running_stack(settings: Settings) -> Iterator[tuple[Settings, Stack]]:
-    attached = StateDirectory(settings.state_dir).attached(settings)
+    attached = StateDirectory(settings.state_dir).attached(settings, kafka=KAFKA_ADMIN)
     try:
         yield attached, open_stack(attached)
     except BaseException:

@@ -109,12 +109,13 @@ class EmbeddedStack:
         """Starts a supervisor that knows every program but runs none yet."""
         from backend_demo.stack import ports
         from backend_demo.stack.embedded import programs
-        from backend_demo.stack.services import mqtt_users, prometheus
+        from backend_demo.stack.services import kafka_users, mqtt_users, prometheus
 
         self._end_leftovers()
         settings = self._chosen_ports()
         settings = settings.model_copy(
             update={
+                **kafka_users.CLIENT_SETTINGS,
                 "metrics_targets": prometheus.targets_folder(self.state) / prometheus.TARGETS,
                 "mqtt_users_file": self.state.mqtt_users_file,
                 **programs.certificate(settings, self.state),

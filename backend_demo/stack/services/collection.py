@@ -1,6 +1,8 @@
 """The collection: from the topic sensor-data to src-data."""
 
+from backend_demo.domain.topics import DEAD_LETTER, SENSOR_DATA, SENSOR_NAMES, SRC_DATA
 from backend_demo.stack.services.ours import our_service
+from backend_demo.stack.services.service import KafkaRights
 
 COLLECTION = our_service(
     "collection",
@@ -8,4 +10,5 @@ COLLECTION = our_service(
     entry_point="backend_demo.stages.collection",
     needs=("kafka",),
     stats_variable="COLLECTION_STATS_HOST_PORT",
+    kafka_rights=KafkaRights(group=True, reads=(SENSOR_DATA,), writes=(SRC_DATA, SENSOR_NAMES, DEAD_LETTER)),
 )

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import shutil
-import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from backend_demo.domain.topics import PARTITIONS, TOPICS, TopicSpec
-from backend_demo.errors import ServiceFailed
-from backend_demo.stack.services import kafka_jars, round_trip
+from backend_demo.domain.topics import PARTITIONS, TOPICS
+from backend_demo.stack.services import kafka_jars, kafka_probe, kafka_rights, kafka_users
 from backend_demo.stack.services.container import HARDENED, Note, default, health
 from backend_demo.stack.services.kafka_jars import VERSION
-from backend_demo.stack.services.service import Addresses, Port, Program, ServerAccess, Service, Variable
+from backend_demo.stack.services.kafka_topics import create_topics
+from backend_demo.stack.services.kafka_users import BOOTSTRAP, MECHANISM, PROTOCOL
+from backend_demo.stack.services.service import Port, Program, ServerAccess, Service, Variable
 from backend_demo.stack.state.files import write_private
+from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
 
 if TYPE_CHECKING:
-    from backend_demo.adapters.kafka import Brokers
     from backend_demo.settings import Settings
     from backend_demo.stack.state.directory import StateDirectory
 
@@ -82,8 +80,9 @@ def prepare(settings: Settings, state: StateDirectory) -> Program:
     meta = data / "meta.properties"
     if not meta.exists():
         # what `StorageTool format` does, without the two seconds of a JVM
-        shutil.copy(kafka_jars.home() / kafka_jars.BOOTSTRAP, data)
         write_private(meta, f"version=1\nnode.id=1\ncluster.id={random_id()}\ndirectory.id={random_id()}\n")
+    passwords = {user: state.secrets.of(user) for user in users()}
+    kafka_users.write_users(data, passwords, kafka_jars.home() / BOOTSTRAP)
     configuration, log4j, arguments = (
         folder / "server.properties",
         folder / "log4j2.properties",
@@ -91,7 +90,8 @@ def prepare(settings: Settings, state: StateDirectory) -> Program:
     )
     # the data directory relative to where Kafka runs: the value is a list, so it cannot hold a comma, and Latin-1
     data_dir = str(data.relative_to(state.path))
-    configuration.write_text(properties(settings.kafka_port, settings.kafka_controller_port, data_dir))
+    own = properties(settings.kafka_port, settings.kafka_controller_port, data_dir, passwords[KAFKA_ADMIN])
+    write_private(configuration, own)
     log4j.write_text(LOG4J)
     cache = kafka_jars.trusted_start_up_cache()
     options = [
@@ -109,19 +109,46 @@ def prepare(settings: Settings, state: StateDirectory) -> Program:
     return Program("kafka", "servers", (kafka_jars.java(), f"@{arguments}", "kafka.Kafka", str(configuration)))
 
 
-def properties(port: int, controller_port: int, data_dir: str) -> str:
-    """The configuration of a broker that is its own controller, on this machine."""
+def properties(port: int, controller_port: int, data_dir: str, password: str) -> str:
+    """The configuration of a broker that is its own controller, on this machine; `password` is the administrator's."""
+    login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
     values: Mapping[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "inter.broker.listener.name": "CLIENT",
+        "listener.security.protocol.map": f"CLIENT:{PROTOCOL},CONTROLLER:{PROTOCOL}",
+        "listeners": f"CLIENT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"CLIENT://127.0.0.1:{port}",
         "log.dirs": data_dir,
+        **{
+            f"listener.name.{listener}.{MECHANISM.lower()}.sasl.jaas.config": (
+                f'{login} username="{KAFKA_ADMIN}" password="{password}";'
+            )
+            for listener in ("client", "controller")
+        },
+        "sasl.enabled.mechanisms": MECHANISM,
+        "sasl.mechanism.inter.broker.protocol": MECHANISM,
+        "sasl.mechanism.controller.protocol": MECHANISM,
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:{KAFKA_ADMIN}",
+        # most that Kafka reads of somebody who has not logged in, bytes
+        "sasl.server.max.receive.size": 16384,
         **BROKER_SETTINGS,
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def users() -> list[str]:
+    """All that have a password in the Kafka that is a child process."""
+    return [KAFKA_ADMIN, KAFKA_READER, *(each.kafka_user for each in _services() if each.kafka_user)]
+
+
+def _services() -> Iterable[Service]:
+    from backend_demo.stack.services.table import SERVICES  # which imports this module
+
+    return SERVICES.values()
 
 
 def random_id() -> str:
@@ -141,66 +168,20 @@ def _background() -> str | None:
     return None if kafka_jars.start_up_cache().exists() else CACHE
 
 
-def probe(number: int, addresses: Addresses, state: StateDirectory) -> bool:
-    """A metadata request (version 1, for no topic), whose answer begins with the brokers: ours must be there."""
-    client = b"bdemo-probe"
-    request = struct.pack(f">hhih{len(client)}si", 3, 1, 1, len(client), client, 0)
-    with round_trip.connect(addresses["kafka_port"]) as stream:
-        stream.sendall(struct.pack(">i", len(request)) + request)
-        (length,) = struct.unpack(">i", round_trip.read(stream, 4))
-        if not 12 <= length <= 65_536:
-            return False
-        correlation, brokers = struct.unpack_from(">ii", round_trip.read(stream, length))
-    return bool(correlation == 1 and brokers >= 1)
-
-
 # -- what it must hold
 
 
-def create_topics(brokers: Brokers, *, partitions: int = PARTITIONS, replication: int = 1) -> list[str]:
-    """Creates the pipeline's topics that are missing and returns their names; never changes or deletes a topic.
-
-    With copies on three brokers, two must have a record before it is acknowledged. Raises ServiceFailed.
-    """
-    from aiokafka.errors import KafkaError
-
-    from backend_demo.adapters import kafka_refusal
-
-    try:
-        return asyncio.run(_create_topics(brokers, partitions, replication))
-    except (KafkaError, OSError, TimeoutError) as problem:
-        raise asyncio.run(kafka_refusal.refusal(brokers)) or ServiceFailed(
-            f"cannot create the topics: {problem!r}", hint=f"check that Kafka answers at {brokers}"
-        ) from problem
-
-
-async def _create_topics(brokers: Brokers, partitions: int, replication: int) -> list[str]:
-    from aiokafka.admin import NewTopic
-    from aiokafka.errors import TopicAlreadyExistsError, for_code
-
-    from backend_demo.adapters import kafka
-
-    def topic(spec: TopicSpec) -> NewTopic:
-        durable = {"min.insync.replicas": "2"} if replication > 2 else {}
-        return NewTopic(spec.name, partitions, replication, topic_configs={**spec.config, **durable})
-
-    async with kafka.admin(brokers, "bdemo-setup", limit_s=30.0, request_timeout_s=20.0) as admin:
-        found = set(await admin.list_topics())
-        missing = [spec for name, spec in TOPICS.items() if name not in found]
-        if missing:
-            answer = await admin.create_topics([topic(spec) for spec in missing])
-            for name, code, *detail in answer.topic_errors:
-                if code not in (0, TopicAlreadyExistsError.errno):
-                    raise for_code(code)(f"{name}: {detail}")
-    return [spec.name for spec in missing]
-
-
 def _provision(access: ServerAccess) -> str | None:
-    # the setting is for servers of the user's own, and for containers; the child process is a single broker
     from backend_demo.adapters.kafka import Brokers
 
-    replication = 1 if access.state_dir else int(access.settings["topic_replication"])
-    made = create_topics(Brokers(access.settings["kafka_bootstrap"]), replication=replication)
+    bootstrap = access.settings["kafka_bootstrap"]
+    if access.state_dir:
+        # the setting of the replication is for servers of the user's own, and for containers: this is a single broker
+        admin = Brokers(bootstrap, PROTOCOL, MECHANISM, KAFKA_ADMIN, access.password(KAFKA_ADMIN))
+        rights = kafka_rights.wanted(_services(), access.settings["consumer_group_prefix"])
+        made = create_topics(admin, rights=rights)
+    else:
+        made = create_topics(Brokers(bootstrap), replication=int(access.settings["topic_replication"]))
     # without any, it is a new one
     return f"made again, empty: {', '.join(made)}" if made and len(made) < len(TOPICS) else None
 
@@ -284,9 +265,10 @@ KAFKA = Service(
     listens=(Port("kafka_port", "KAFKA_HOST_PORT"), Port("kafka_controller_port")),
     single="its data belong to a single process",
     programs=_programs,
-    probe=probe,
+    probe=kafka_probe.probe,
     background=_background,
     provision=_provision,
+    users=(KAFKA_ADMIN, KAFKA_READER),
     may_lose=True,
     addresses=lambda saved, state, variables: {"kafka": saved["kafka_bootstrap"]},
     container=_container,

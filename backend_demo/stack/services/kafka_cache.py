@@ -18,8 +18,10 @@ from pathlib import Path
 from backend_demo.adapters.kafka import Brokers
 from backend_demo.settings import Settings
 from backend_demo.stack import ports, probes
-from backend_demo.stack.services import kafka, kafka_jars
+from backend_demo.stack.services import kafka, kafka_jars, kafka_topics, kafka_users
+from backend_demo.stack.services.kafka_users import MECHANISM, PROTOCOL
 from backend_demo.stack.state.directory import StateDirectory
+from backend_demo.stack.state.secrets import KAFKA_ADMIN
 
 START_LIMIT_S = 120.0
 #: What an idle broker does within seconds of its start is worth recording too.
@@ -38,7 +40,8 @@ def main() -> None:
 
 
 def _record(state: StateDirectory) -> None:
-    settings = ports.free(Settings(state_dir=state.path))
+    settings = ports.free(Settings(state_dir=state.path)).model_copy(update=kafka_users.CLIENT_SETTINGS)
+    state.create(kafka.users())
     recorded = state.path / "recorded.aot"
     command = kafka.prepare(settings, state).command
     process = subprocess.Popen(  # noqa: S603 - words, no shell
@@ -50,7 +53,9 @@ def _record(state: StateDirectory) -> None:
         deadline = time.monotonic() + START_LIMIT_S
         while not probes.is_ready(kafka.KAFKA.name, settings.model_dump(), state) and time.monotonic() < deadline:
             time.sleep(0.5)
-        kafka.create_topics(Brokers.of(settings))
+        kafka_topics.create_topics(
+            Brokers(settings.kafka_bootstrap, PROTOCOL, MECHANISM, KAFKA_ADMIN, state.secrets.of(KAFKA_ADMIN))
+        )
         time.sleep(RECORD_S)
         process.send_signal(signal.SIGTERM)
         process.wait(WRITE_LIMIT_S)

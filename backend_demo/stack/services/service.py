@@ -92,6 +92,16 @@ class ServerAccess:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KafkaRights:
+    """What a service may do in the stack's own Kafka; nothing else."""
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    group: bool = False
+    """It reads as a consumer group of its own name."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """One process of the stack. A *server* is somebody else's program; a *stage* or the gateway is ours."""
 
@@ -122,6 +132,8 @@ class Service:
     """The MQTT user as which it connects."""
     postgres_user: PostgresUser | Literal[""] = ""
     """The PostgreSQL role as which it connects."""
+    kafka_rights: KafkaRights | None = None
+    """What its Kafka user may do. None: it has no user."""
 
     # -- servers: what they hold
     users: tuple[str, ...] = ()
@@ -171,6 +183,11 @@ class Service:
     def ours(self) -> bool:
         """Whether it is a stage or the gateway."""
         return bool(self.entry_point)
+
+    @property
+    def kafka_user(self) -> str:
+        """The Kafka user as which it connects; empty if it has none."""
+        return f"kafka-{self.name}" if self.kafka_rights else ""
 
     @property
     def ports(self) -> tuple[str, ...]:

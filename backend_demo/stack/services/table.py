@@ -192,7 +192,7 @@ def counted(copies: Mapping[str, int]) -> list[tuple[Service, int]]:
 
 def users(table: Mapping[str, Service] = SERVICES) -> tuple[str, ...]:
     """Every user that has a password."""
-    return tuple(user for each in table.values() for user in each.users)
+    return tuple(user for each in table.values() for user in (*each.users, each.kafka_user) if user)
 
 
 def check_copies(

@@ -12,7 +12,7 @@ from backend_demo.stack.state.handed_on import FILE, HandedOn
 from backend_demo.stack.state.locks import Locks
 from backend_demo.stack.state.paths import Paths
 from backend_demo.stack.state.record import StackRecord
-from backend_demo.stack.state.secrets import TOKEN, MqttUser, PostgresUser, Secrets
+from backend_demo.stack.state.secrets import KAFKA_READER, TOKEN, MqttUser, PostgresUser, Secrets
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -48,13 +48,21 @@ class StateDirectory(Paths):
                 hint="choose another one with --state-dir or BDEMO_STATE_DIR",
             ) from problem
 
-    def attached(self, settings: Settings, *, mqtt: MqttUser = "sensor", postgres: PostgresUser = "bdemo") -> Settings:
+    def attached(
+        self,
+        settings: Settings,
+        *,
+        mqtt: MqttUser = "sensor",
+        postgres: PostgresUser = "bdemo",
+        kafka: str = KAFKA_READER,
+    ) -> Settings:
         """`settings` with the running stack's addresses and these users' credentials. Raises NoStack."""
         from backend_demo.settings import Settings  # takes 0.3 s, which a look at the record alone need not spend
 
         recorded = self.record.settings()
         # the broker of a bridge is not the stack's: its user is in the settings
         elsewhere = (recorded.get("mqtt_source"), recorded["stack"]) == ("bridge", "embedded")
+        kafka_asks = str(recorded["kafka_security_protocol"]).startswith("SASL")
         own_token = (self.secrets.of(TOKEN),) if recorded.get("listen") else ()
         return Settings(
             **{
@@ -64,8 +72,8 @@ class StateDirectory(Paths):
                 "gateway_tokens": settings.gateway_tokens,
                 "tracing_endpoint": settings.tracing_endpoint or recorded.get("tracing_endpoint", ""),
                 "postgres_dsn": self.postgres_dsn(postgres),
-                "kafka_username": "",
-                "kafka_password": "",
+                "kafka_username": kafka if kafka_asks else "",
+                "kafka_password": self.secrets.of(kafka) if kafka_asks else "",
                 "network_tokens": settings.network_tokens or own_token,
                 "mqtt_username": settings.mqtt_username if elsewhere else mqtt,
                 "mqtt_password": settings.mqtt_password if elsewhere else self.secrets.of(mqtt),

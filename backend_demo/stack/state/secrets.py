@@ -15,6 +15,8 @@ from backend_demo.trust import check_private
 #: Who may do what: `sensor` publishes, `bridge` and `observer` subscribe; `bdemo` owns tables, `bdemo_reader` reads.
 MqttUser = Literal["sensor", "bridge", "observer"]
 PostgresUser = Literal["bdemo", "bdemo_reader"]
+#: The first may do everything, and is Kafka itself; the second reads all topics. Services have users of their own.
+KAFKA_ADMIN, KAFKA_READER = "kafka-admin", "kafka-reader"
 #: What the gateway asks other machines for, kept with the passwords.
 TOKEN = "network_token"  # noqa: S105 - a name, no secret
 

@@ -1,0 +1,108 @@
+"""The users of the stack's own Kafka, written into its data before it starts.
+
+Kafka asks everybody for a user, itself included, so that the first ones cannot be made through it. Its own tool writes
+them when it formats a data directory, in two seconds of a JVM; this does the same, and also for data that exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+from backend_demo.stack.services import scram
+from backend_demo.stack.services.scram import ITERATIONS, ScramKeys
+from backend_demo.stack.state.files import write_private
+
+#: How the stack's Kafka, as a child process, asks its clients who they are.
+PROTOCOL, MECHANISM = "SASL_PLAINTEXT", scram.MECHANISM
+
+CLIENT_SETTINGS = {"kafka_security_protocol": PROTOCOL, "kafka_sasl_mechanism": MECHANISM}
+
+#: Features of a new cluster, as Kafka's own tool writes them; the same for every cluster of one version.
+BOOTSTRAP = "bootstrap.checkpoint"
+
+#: Which passwords Kafka's data hold.
+_WRITTEN = "bdemo-users.json"
+
+# UserScramCredentialRecord and SCRAM-SHA-512, in Kafka's metadata/src/main/resources/common/metadata
+_RECORD, _SCRAM_SHA_512 = 11, 2
+
+# the head of a record batch: its base offset, the length of what follows, its epoch, 2, the checksum of the rest
+_HEAD, _BEFORE_LENGTH_COUNTS = struct.Struct(">qiibI"), 12
+
+
+def write_users(data: Path, passwords: Mapping[str, str], bootstrap: Path) -> None:
+    """Makes sure that the Kafka of this data directory, which must not run, knows these users by these passwords.
+
+    `bootstrap`: the features of a new cluster. What a log holds twice is the same as once, so that nothing is lost when
+    this is killed at any point.
+    """
+    digest = {user: hashlib.sha256(password.encode()).hexdigest() for user, password in passwords.items()}
+    written = data / _WRITTEN
+    log = _metadata_log(data)
+    if log and written.exists() and json.loads(written.read_text()) == digest:
+        return
+    batch = _batch(passwords)
+    if log is None:
+        write_private(data / BOOTSTRAP, bootstrap.read_bytes() + batch)
+    else:
+        _append(log, batch)
+    write_private(written, json.dumps(digest))
+
+
+def _metadata_log(data: Path) -> Path | None:
+    """The file to which Kafka writes what it knows; None when there is none, or nothing in it."""
+    files = sorted((data / "__cluster_metadata-0").glob("*.log"))
+    return files[-1] if files and files[-1].stat().st_size else None
+
+
+def _batch(passwords: Mapping[str, str]) -> bytes:
+    from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
+        batch_size=1 << 20,
+    )  # fmt: skip
+    for offset, (user, password) in enumerate(passwords.items()):
+        builder.append(offset, timestamp=0, key=None, value=_record(user, ScramKeys.of(password)), headers=[])
+    return bytes(builder.build())
+
+
+def _record(user: str, password: ScramKeys) -> bytes:
+    """A UserScramCredentialRecord, version 0."""
+    strings = (user.encode(), password.salt, password.stored_key, password.server_key)
+    name, *keys = (bytes([len(value) + 1]) + value for value in strings)  # lengths below 127 are one byte
+    return bytes([1, _RECORD, 0]) + name + bytes([_SCRAM_SHA_512]) + b"".join(keys) + struct.pack(">ib", ITERATIONS, 0)
+
+
+def _append(log: Path, batch: bytes) -> None:
+    """Appends a batch to a log of Kafka's, in the place of one that a killed Kafka had not finished."""
+    with log.open("r+b") as file:
+        end, offset, epoch = _end_of(file.read())
+        file.truncate(end)
+        file.seek(end)
+        # the checksum covers neither of the two
+        _, length, _, magic, checksum = _HEAD.unpack_from(batch)
+        file.write(_HEAD.pack(offset, length, epoch, magic, checksum) + batch[_HEAD.size :])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _end_of(log: bytes) -> tuple[int, int, int]:
+    """Where the last whole batch of a log ends: its position, the next offset, and the epoch."""
+    from aiokafka.record.util import calc_crc32c
+
+    end = offset = epoch = 0
+    while end + _HEAD.size <= len(log):
+        base, length, its_epoch, _, checksum = _HEAD.unpack_from(log, end)
+        next_one = end + _BEFORE_LENGTH_COUNTS + length
+        body = log[end + _HEAD.size : next_one]
+        if next_one > len(log) or calc_crc32c(body) != checksum:
+            break
+        (last_delta,) = struct.unpack_from(">i", body, 2)
+        end, offset, epoch = next_one, base + last_delta + 1, its_epoch
+    return end, offset, epoch

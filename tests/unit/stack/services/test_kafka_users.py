@@ -1,0 +1,89 @@
+"""What is written into Kafka's data; that Kafka understands it is seen in tests/kafka/test_users.py."""
+
+from pathlib import Path
+
+import pytest
+from aiokafka.record.memory_records import MemoryRecords
+
+from backend_demo.stack.services.kafka_users import BOOTSTRAP, write_users
+
+PASSWORDS = {"kafka-admin": "one", "kafka-reader": "two"}
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    file = tmp_path / "features"
+    file.write_bytes(b"features")
+    return file
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def made_by_kafka(data: Path, content: bytes) -> Path:
+    """A log that Kafka has written before."""
+    (data / "__cluster_metadata-0").mkdir()
+    log = data / "__cluster_metadata-0" / "00000000000000000000.log"
+    log.write_bytes(content)
+    return log
+
+
+def a_batch(data: Path, features: Path) -> bytes:
+    """Something that Kafka could have written."""
+    write_users(data, PASSWORDS, features)
+    return (data / BOOTSTRAP).read_bytes().removeprefix(b"features")
+
+
+def offsets(log: bytes) -> list[list[int]]:
+    """The offsets of every batch, whose checksums are right."""
+    records, found = MemoryRecords(log), []
+    while batch := records.next_batch():
+        assert batch.validate_crc()
+        found.append([record.offset for record in batch])
+    return found
+
+
+def test_a_new_cluster_is_given_them_beside_its_features(data: Path, features: Path) -> None:
+    assert offsets(a_batch(data, features)) == [[0, 1]]
+    assert (data / BOOTSTRAP).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_cluster_that_never_ran_is_given_the_newest(data: Path, features: Path) -> None:
+    first = a_batch(data, features)
+    write_users(data, {**PASSWORDS, "more": "three"}, features)
+    written = (data / BOOTSTRAP).read_bytes()
+    assert first not in written
+    assert offsets(written.removeprefix(b"features")) == [[0, 1, 2]]
+
+
+def test_an_old_log_goes_on_with_them(data: Path, features: Path) -> None:
+    log = made_by_kafka(data, a_batch(data, features))
+    write_users(data, {"kafka-admin": "other"}, features)
+    assert offsets(log.read_bytes()) == [[0, 1], [2]]
+
+
+def test_they_are_written_again_only_when_a_password_changes(data: Path, features: Path) -> None:
+    log = made_by_kafka(data, a_batch(data, features))
+    write_users(data, PASSWORDS, features)
+    assert offsets(log.read_bytes()) == [[0, 1]]
+    for _ in range(2):
+        write_users(data, {**PASSWORDS, "kafka-reader": "new"}, features)
+        assert offsets(log.read_bytes()) == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("kept", [5, 30, 70])
+def test_a_batch_that_a_killed_kafka_has_not_finished_is_replaced(data: Path, features: Path, kept: int) -> None:
+    whole = a_batch(data, features)
+    log = made_by_kafka(data, whole + whole[:kept])
+    write_users(data, {"kafka-admin": "other"}, features)
+    assert offsets(log.read_bytes()) == [[0, 1], [2]]
+
+
+def test_a_broken_batch_is_replaced(data: Path, features: Path) -> None:
+    whole = a_batch(data, features)
+    log = made_by_kafka(data, whole + whole[:-1] + b"?")
+    write_users(data, {"kafka-admin": "other"}, features)
+    assert offsets(log.read_bytes()) == [[0, 1], [2]]
