@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +22,7 @@ from backend_demo.settings import Settings
 from backend_demo.settings_sources import ENV_PREFIX, ORIGINAL_NAMES, SECRETS, SECRETS_DIR
 from backend_demo.stack.services import postgres_server
 from backend_demo.stack.services.table import SERVICES
+from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
 
 REFERENCE = Path(__file__).parent / "reference"
 SCHEMAS = REFERENCE / "schemas"
@@ -123,10 +125,6 @@ def errors_page() -> str:
     rows.sort(key=lambda row: int(row[0]))
     reasons = ", ".join(f"`{reason}`" for reason in get_args(Reason))
     schemas = ", ".join(f"[{name}](schemas/{file_name(name)})" for name in json_schemas())
-    topics = [
-        [f"`{topic.name}`", str(topic.partitions), ", ".join(f"`{key}={value}`" for key, value in topic.config.items())]
-        for topic in TOPICS.values()
-    ]
     return f"""# Errors, exit codes and JSON
 
 0 is success, 1 a bug, 130 an interrupt (Ctrl-C), 143 a SIGTERM. An error is one line `error:` and one line `hint:` on
@@ -155,10 +153,39 @@ type; when a field goes or gets another meaning, the number goes up. The lines o
 
 What cannot be used goes to the topic `dead-letter` as it came; the headers say `stage`, `reason`, `detail`,
 `origin-topic`, `origin-partition` and `origin-offset`. The reasons: {reasons}.
+"""
 
-## Kafka topics
 
-{table(["topic", "partitions", "settings"], topics)}"""
+def kafka() -> str:
+    def names(found: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in found)
+
+    topics = [
+        [f"`{topic.name}`", str(topic.partitions), names(f"{key}={value}" for key, value in topic.config.items())]
+        for topic in TOPICS.values()
+    ]
+    users = [
+        [f"`{each.kafka_user}`", names(rights.reads), names(rights.writes), f"`{each.name}`" if rights.group else ""]
+        for each in SERVICES.values()
+        if (rights := each.kafka_rights)
+    ]
+    return f"""# Kafka
+
+## Topics
+
+{table(["topic", "partitions", "settings"], topics)}
+## Users
+
+The Kafka of the embedded stack asks for a user (SCRAM-SHA-512), and its authorizer denies what it does not allow. Each
+service has a user of its own:
+
+{table(["user", "reads", "writes", "consumer group"], users)}
+Two more are for people and their tools. `{KAFKA_READER}` reads every topic, as any consumer group, and writes nothing:
+`bdemo env` prints its password. `{KAFKA_ADMIN}` may do everything, and is what Kafka itself uses: `bdemo env --admin`.
+To a user of your own, give rights as the administrator; `bdemo up` leaves those alone.
+
+`bdemo up` repairs users and rights. Data of a Kafka from before there were users are taken over.
+"""
 
 
 def commands() -> str:
@@ -194,7 +221,7 @@ def _command(path: list[str], command: Any) -> str:
     return f"## `{' '.join(path)}`\n\n{prose.strip()}\n{example_block}\n{table(['option', 'meaning'], rows)}"
 
 
-PAGES = {"settings": settings, "metrics": metrics_page, "errors": errors_page, "commands": commands}
+PAGES = {"settings": settings, "kafka": kafka, "metrics": metrics_page, "errors": errors_page, "commands": commands}
 
 
 def pages() -> dict[Path, str]:

@@ -105,7 +105,7 @@ def test_the_faust_example_is_an_application(tmp_path: Path) -> None:
 
 def environment(state_dir: Path) -> dict[str, str]:
     """What `eval "$(bdemo env)"` sets."""
-    command = f'eval "$({shlex.quote(sys.executable)} -m backend_demo env)"; env -0'
+    command = f'eval "$({shlex.quote(sys.executable)} -m backend_demo env --admin)"; env -0'
     done = subprocess.run(
         ["bash", "-c", command],
         env={**os.environ, "BDEMO_STATE_DIR": str(state_dir)},

@@ -82,7 +82,8 @@ def prepare(settings: Settings, state: StateDirectory) -> Program:
         # what `StorageTool format` does, without the two seconds of a JVM
         write_private(meta, f"version=1\nnode.id=1\ncluster.id={random_id()}\ndirectory.id={random_id()}\n")
     passwords = {user: state.secrets.of(user) for user in users()}
-    kafka_users.write_users(data, passwords, kafka_jars.home() / BOOTSTRAP)
+    rights = kafka_rights.wanted(_services(), settings.consumer_group_prefix)
+    kafka_users.write_users(data, passwords, rights, kafka_jars.home() / BOOTSTRAP)
     configuration, log4j, arguments = (
         folder / "server.properties",
         folder / "log4j2.properties",

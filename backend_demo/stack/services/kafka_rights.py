@@ -63,7 +63,7 @@ async def grant(admin: AIOKafkaAdminClient, rights: Collection[Right]) -> None:
             return request_struct_class(missing)
 
     ours = {f"{_PRINCIPAL}{right.user}" for right in rights}
-    acls = {_acl(right) for right in rights}
+    acls = {as_acl(right) for right in rights}
     answer = await admin._send_request(DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY))
     _check([(answer.error_code, answer.error_message)])
     found = {
@@ -89,7 +89,8 @@ def _check(answers: Iterable[tuple[Any, ...]]) -> None:
             raise for_code(code)(message)
 
 
-def _acl(right: Right) -> tuple[int, str, int, str, str, int, int]:
+def as_acl(right: Right) -> tuple[int, str, int, str, str, int, int]:
+    """The right as Kafka has it: kind, name, pattern, principal, host, operation and permission."""
     kind = _TOPIC if right.kind == "topic" else _GROUP
     operation = _OPERATIONS[right.operation]
     return kind, right.name, _LITERAL, f"{_PRINCIPAL}{right.user}", _ANY_HOST, operation, _ALLOW

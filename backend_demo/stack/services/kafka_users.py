@@ -1,7 +1,8 @@
 """The users of the stack's own Kafka, written into its data before it starts.
 
 Kafka asks everybody for a user, itself included, so that the first ones cannot be made through it. Its own tool writes
-them when it formats a data directory, in two seconds of a JVM; this does the same, and also for data that exist.
+them when it formats a data directory, in two seconds of a JVM; this does the same, and also for data that exist. A new
+cluster is given their rights too, so that services which start with it are not refused before it is provisioned.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from backend_demo.stack.services import scram
+from backend_demo.stack.services.kafka_rights import Right, as_acl
 from backend_demo.stack.services.scram import ITERATIONS, ScramKeys
 from backend_demo.stack.state.files import write_private
 
@@ -28,29 +31,31 @@ BOOTSTRAP = "bootstrap.checkpoint"
 #: Which passwords Kafka's data hold.
 _WRITTEN = "bdemo-users.json"
 
-# UserScramCredentialRecord and SCRAM-SHA-512, in Kafka's metadata/src/main/resources/common/metadata
-_RECORD, _SCRAM_SHA_512 = 11, 2
+# UserScramCredentialRecord, AccessControlEntryRecord, in Kafka's metadata/src/main/resources/common/metadata
+_USER, _ACL = 11, 18
+_SCRAM_SHA_512 = 2
 
 # the head of a record batch: its base offset, the length of what follows, its epoch, 2, the checksum of the rest
 _HEAD, _BEFORE_LENGTH_COUNTS = struct.Struct(">qiibI"), 12
 
 
-def write_users(data: Path, passwords: Mapping[str, str], bootstrap: Path) -> None:
+def write_users(data: Path, passwords: Mapping[str, str], rights: Iterable[Right], bootstrap: Path) -> None:
     """Makes sure that the Kafka of this data directory, which must not run, knows these users by these passwords.
 
-    `bootstrap`: the features of a new cluster. What a log holds twice is the same as once, so that nothing is lost when
-    this is killed at any point.
+    A new cluster is given `bootstrap`, its features, and the rights; to one that has run, they are granted when it runs
+    again. A user who is in a log twice is there once for Kafka, so that this may be killed at any point.
     """
     digest = {user: hashlib.sha256(password.encode()).hexdigest() for user, password in passwords.items()}
     written = data / _WRITTEN
     log = _metadata_log(data)
     if log and written.exists() and json.loads(written.read_text()) == digest:
         return
-    batch = _batch(passwords)
+    users = [_user(name, ScramKeys.of(password)) for name, password in passwords.items()]
     if log is None:
-        write_private(data / BOOTSTRAP, bootstrap.read_bytes() + batch)
+        acls = [_acl(*as_acl(right)) for right in sorted(rights)]
+        write_private(data / BOOTSTRAP, bootstrap.read_bytes() + _batch([*users, *acls]))
     else:
-        _append(log, batch)
+        _append(log, _batch(users))
     write_private(written, json.dumps(digest))
 
 
@@ -60,23 +65,38 @@ def _metadata_log(data: Path) -> Path | None:
     return files[-1] if files and files[-1].stat().st_size else None
 
 
-def _batch(passwords: Mapping[str, str]) -> bytes:
+def _batch(records: Iterable[bytes]) -> bytes:
     from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
     builder = DefaultRecordBatchBuilder(
         magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
         batch_size=1 << 20,
     )  # fmt: skip
-    for offset, (user, password) in enumerate(passwords.items()):
-        builder.append(offset, timestamp=0, key=None, value=_record(user, ScramKeys.of(password)), headers=[])
+    for offset, record in enumerate(records):
+        builder.append(offset, timestamp=0, key=None, value=record, headers=[])
     return bytes(builder.build())
 
 
-def _record(user: str, password: ScramKeys) -> bytes:
-    """A UserScramCredentialRecord, version 0."""
-    strings = (user.encode(), password.salt, password.stored_key, password.server_key)
-    name, *keys = (bytes([len(value) + 1]) + value for value in strings)  # lengths below 127 are one byte
-    return bytes([1, _RECORD, 0]) + name + bytes([_SCRAM_SHA_512]) + b"".join(keys) + struct.pack(">ib", ITERATIONS, 0)
+def _user(name: str, keys: ScramKeys) -> bytes:
+    secret = _string(keys.salt) + _string(keys.stored_key) + _string(keys.server_key)
+    return _record(_USER, _string(name), bytes([_SCRAM_SHA_512]), secret, struct.pack(">i", ITERATIONS))
+
+
+def _acl(kind: int, name: str, pattern: int, principal: str, host: str, operation: int, permission: int) -> bytes:
+    resource = bytes([kind]) + _string(name) + bytes([pattern])
+    return _record(
+        _ACL, uuid.uuid4().bytes, resource, _string(principal), _string(host), bytes([operation, permission])
+    )
+
+
+def _record(kind: int, *fields: bytes) -> bytes:
+    """A record of version 0, without tagged fields."""
+    return bytes([1, kind, 0]) + b"".join(fields) + b"\0"
+
+
+def _string(value: str | bytes) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    return bytes([len(data) + 1]) + data  # a length below 127 is one byte
 
 
 def _append(log: Path, batch: bytes) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
 
+from backend_demo.stack.services.kafka_rights import Right
 from backend_demo.stack.services.kafka_users import BOOTSTRAP, write_users
 
 PASSWORDS = {"kafka-admin": "one", "kafka-reader": "two"}
+RIGHTS = {Right("kafka-reader", "read", "topic", "sensor-data")}
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def made_by_kafka(data: Path, content: bytes) -> Path:
 
 def a_batch(data: Path, features: Path) -> bytes:
     """Something that Kafka could have written."""
-    write_users(data, PASSWORDS, features)
+    write_users(data, PASSWORDS, RIGHTS, features)
     return (data / BOOTSTRAP).read_bytes().removeprefix(b"features")
 
 
@@ -46,44 +48,44 @@ def offsets(log: bytes) -> list[list[int]]:
     return found
 
 
-def test_a_new_cluster_is_given_them_beside_its_features(data: Path, features: Path) -> None:
-    assert offsets(a_batch(data, features)) == [[0, 1]]
+def test_a_new_cluster_is_given_them_with_their_rights_beside_its_features(data: Path, features: Path) -> None:
+    assert offsets(a_batch(data, features)) == [[0, 1, 2]]
     assert (data / BOOTSTRAP).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_new_cluster_that_never_ran_is_given_the_newest(data: Path, features: Path) -> None:
     first = a_batch(data, features)
-    write_users(data, {**PASSWORDS, "more": "three"}, features)
+    write_users(data, {**PASSWORDS, "more": "three"}, RIGHTS, features)
     written = (data / BOOTSTRAP).read_bytes()
     assert first not in written
-    assert offsets(written.removeprefix(b"features")) == [[0, 1, 2]]
+    assert offsets(written.removeprefix(b"features")) == [[0, 1, 2, 3]]
 
 
 def test_an_old_log_goes_on_with_them(data: Path, features: Path) -> None:
     log = made_by_kafka(data, a_batch(data, features))
-    write_users(data, {"kafka-admin": "other"}, features)
-    assert offsets(log.read_bytes()) == [[0, 1], [2]]
+    write_users(data, {"kafka-admin": "other"}, RIGHTS, features)
+    assert offsets(log.read_bytes()) == [[0, 1, 2], [3]]
 
 
 def test_they_are_written_again_only_when_a_password_changes(data: Path, features: Path) -> None:
     log = made_by_kafka(data, a_batch(data, features))
-    write_users(data, PASSWORDS, features)
-    assert offsets(log.read_bytes()) == [[0, 1]]
+    write_users(data, PASSWORDS, RIGHTS, features)
+    assert offsets(log.read_bytes()) == [[0, 1, 2]]
     for _ in range(2):
-        write_users(data, {**PASSWORDS, "kafka-reader": "new"}, features)
-        assert offsets(log.read_bytes()) == [[0, 1], [2, 3]]
+        write_users(data, {**PASSWORDS, "kafka-reader": "new"}, RIGHTS, features)
+        assert offsets(log.read_bytes()) == [[0, 1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("kept", [5, 30, 70])
 def test_a_batch_that_a_killed_kafka_has_not_finished_is_replaced(data: Path, features: Path, kept: int) -> None:
     whole = a_batch(data, features)
     log = made_by_kafka(data, whole + whole[:kept])
-    write_users(data, {"kafka-admin": "other"}, features)
-    assert offsets(log.read_bytes()) == [[0, 1], [2]]
+    write_users(data, {"kafka-admin": "other"}, RIGHTS, features)
+    assert offsets(log.read_bytes()) == [[0, 1, 2], [3]]
 
 
 def test_a_broken_batch_is_replaced(data: Path, features: Path) -> None:
     whole = a_batch(data, features)
     log = made_by_kafka(data, whole + whole[:-1] + b"?")
-    write_users(data, {"kafka-admin": "other"}, features)
-    assert offsets(log.read_bytes()) == [[0, 1], [2]]
+    write_users(data, {"kafka-admin": "other"}, RIGHTS, features)
+    assert offsets(log.read_bytes()) == [[0, 1, 2], [3]]
