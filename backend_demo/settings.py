@@ -20,6 +20,7 @@ from backend_demo import settings_values as values
 from backend_demo.domain.mapping import MappingInvalid
 from backend_demo.errors import ConfigurationInvalid, suggest
 from backend_demo.places import default_state_dir
+from backend_demo.settings_dsn import understood
 from backend_demo.settings_kafka import KafkaSettings
 from backend_demo.settings_mapping import MappingSetting
 from backend_demo.settings_mqtt import MqttSettings
@@ -28,9 +29,11 @@ from backend_demo.settings_poll import PollSetting
 from backend_demo.settings_sources import (
     ENV_PREFIX,
     LISTS_OF_TABLES,
+    SECRETS,
     ConfigFileSource,
     OriginalEnvSource,
     SecretFilesSource,
+    file_variable,
     source_of,
 )
 
@@ -219,6 +222,7 @@ class Settings(KafkaSettings, MqttSettings, NetworkSettings):
     def _dsn(cls, value: str, info: ValidationInfo) -> str:
         if (value or info.field_name == "postgres_dsn") and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("a PostgreSQL URL begins with postgresql://")
+        understood(value)
         return value
 
     @classmethod
@@ -240,9 +244,9 @@ class Settings(KafkaSettings, MqttSettings, NetworkSettings):
 
 def load(**flags: Any) -> Settings:
     """Builds the settings. `flags` that are not None win over all other sources. Raises ConfigurationInvalid."""
+    known = [*(ENV_PREFIX + field.upper() for field in Settings.model_fields), *map(file_variable, SECRETS)]
     for name in os.environ:
-        if name.startswith(ENV_PREFIX) and name[len(ENV_PREFIX) :].lower() not in Settings.model_fields:
-            known = [ENV_PREFIX + field.upper() for field in Settings.model_fields]
+        if name.startswith(ENV_PREFIX) and ENV_PREFIX + name[len(ENV_PREFIX) :].upper() not in known:
             raise ConfigurationInvalid(f"unknown setting {name} in the environment", hint=suggest(name, known))
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})

@@ -49,15 +49,35 @@ class _MappingSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
 
+def file_variable(field: str) -> str:
+    """The variable that names the file in which a secret is."""
+    return f"{ENV_PREFIX}{field.upper()}_FILE"
+
+
+def _secret_file(field: str) -> Path | None:
+    """The file in which a secret is, if there is one. Raises ConfigurationInvalid."""
+    variable = file_variable(field)
+    if not (named := os.environ.get(variable)):
+        path = SECRETS_DIR / f"{ENV_PREFIX.lower()}{field}"
+        return path if os.path.isfile(path) else None
+    if ENV_PREFIX + field.upper() in os.environ:
+        raise ConfigurationInvalid(
+            f"{ENV_PREFIX}{field.upper()} and {variable} are both in the environment", hint="remove one of them"
+        )
+    if SECRETS_DIR not in Path(named).parents:  # which a container has for itself, whatever the mode of its files
+        check_private(Path(named))
+    return Path(named)
+
+
 class SecretFilesSource(_MappingSource):
-    """Reads a container's secret files. pydantic-settings' own source would read every file there, and warn."""
+    """Reads secrets from files. pydantic-settings' own source would read every file of the folder, and warn."""
 
     def __call__(self) -> dict[str, Any]:
         values = {}
         for field in SECRETS:
-            path = SECRETS_DIR / f"{ENV_PREFIX.lower()}{field}"
+            path = _secret_file(field)
             try:
-                if os.path.isfile(path):
+                if path is not None:
                     values[field] = path.read_text().strip()
             except (OSError, UnicodeDecodeError) as problem:
                 raise ConfigurationInvalid(
@@ -122,12 +142,12 @@ def source_of(field: str, flags: Mapping[str, Any], *, table: int = 0, key: str 
 
     `table`, `key`: in a list of tables, the number of the table (from 0) and the key in it.
     """
-    variable, secret, config = ENV_PREFIX + field.upper(), SECRETS_DIR / f"{ENV_PREFIX}{field}".lower(), None
+    variable, config = ENV_PREFIX + field.upper(), None
     if flags.get(field) is not None:
         return f"--{field.replace('_', '-').replace('profiles', 'profile')}"
     if variable in os.environ:
         return f"{variable} in the environment"
-    if field in SECRETS and os.path.isfile(secret):
+    if field in SECRETS and (secret := _secret_file(field)):
         return str(secret)
     if (config := find_upward(CONFIG_FILE)) and field in tomllib.loads(config.read_text(encoding="utf-8-sig")):
         line = _line_of(config.read_text(encoding="utf-8-sig").splitlines(), field, table, key)

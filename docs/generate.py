@@ -19,7 +19,7 @@ from backend_demo.domain.topics import TOPICS
 from backend_demo.metrics_server import CONNECTION_S, CONNECTIONS_MAX
 from backend_demo.places import CONFIG_FILE
 from backend_demo.settings import Settings
-from backend_demo.settings_sources import ENV_PREFIX, ORIGINAL_NAMES, SECRETS, SECRETS_DIR
+from backend_demo.settings_sources import ENV_PREFIX, ORIGINAL_NAMES, SECRETS, SECRETS_DIR, file_variable
 from backend_demo.stack.services import postgres_server
 from backend_demo.stack.services.table import SERVICES
 from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
@@ -54,12 +54,14 @@ def settings() -> str:
             ]
         )
     secrets = ", ".join(f"`{ENV_PREFIX.lower()}{name}`" for name in SECRETS)
+    variable = file_variable(SECRETS[0])
     return f"""# Settings
 
 From strongest to weakest: a flag of the command, `{ENV_PREFIX}` and the name in capitals in the environment,
 a container's secret files ({secrets} in `{SECRETS_DIR}`), `{CONFIG_FILE}` in the
 working directory or above it, the original's names (environment or `.env`), the default.
-An unknown name is an error.
+An unknown name is an error. A secret may also be in a file of your own that nobody else can read, which a variable
+names: `{variable}=/home/me/dsn`.
 
 {table(["setting", "default", "bounds", "meaning"], rows)}
 ## The environment of services

@@ -8,10 +8,13 @@ name everything but the TLS mode, which is `prefer` without PGSSLMODE.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
+
+from backend_demo.settings_dsn import understood
 
 #: One attempt to connect, seconds.
 CONNECT_TIMEOUT_S = 5.0
@@ -47,8 +50,17 @@ class _FewVariables:
 asyncpg.connect_utils.os = _FewVariables()
 
 
+class PostgresRefusal(ConnectionError):
+    """No connection, for a reason that does not pass by itself: the DSN, or a certificate."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason}; {hint}")
+
+
 def is_transient(problem: BaseException) -> bool:
     """Whether trying again, on a new connection, may help."""
+    if isinstance(problem, PostgresRefusal):
+        return False
     if isinstance(problem, asyncpg.PostgresError):
         return str(problem.sqlstate or "").startswith(TRANSIENT_CLASSES)
     return isinstance(problem, (OSError, TimeoutError, *LOST))
@@ -67,9 +79,36 @@ async def connect(
     `application`: the connection's name in PostgreSQL's own views. `command_timeout_s`: the client's limit for
     each statement. `settings`: of the server, for this session.
     """
-    return await asyncpg.connect(
+    return await _connect(
         dsn, timeout=timeout_s, command_timeout=command_timeout_s, server_settings=_session(application, settings)
     )
+
+
+async def _connect(dsn: str, *, timeout: float, **more: Any) -> asyncpg.Connection:
+    """As asyncpg's, for a DSN that means what it means to libpq. Raises FAILURES, of which PostgresRefusal is one."""
+    found = understood(dsn)
+    limit = timeout if found.connect_timeout_s is None else found.connect_timeout_s
+    tls = {} if found.tls is None else {"ssl": found.tls}
+    try:
+        return await asyncpg.connect(found.text, timeout=None if limit == float("inf") else limit, **tls, **more)
+    except ssl.SSLCertVerificationError as problem:
+        reason = f"has a certificate that cannot be used: {problem.verify_message.rstrip('.')}"
+        raise PostgresRefusal(f"PostgreSQL {reason}", "check sslmode and sslrootcert in the DSN") from problem
+    except ssl.SSLError as problem:
+        raise PostgresRefusal(
+            f"no TLS with PostgreSQL: {problem.reason}", "check the ssl options of the DSN"
+        ) from problem
+    except ConnectionError as problem:
+        if "rejected SSL upgrade" not in str(problem):
+            raise
+        raise PostgresRefusal(
+            "PostgreSQL does not use TLS", "use sslmode=prefer in the DSN, or switch TLS on"
+        ) from problem
+    except (asyncpg.ClientConfigurationError, FileNotFoundError) as problem:
+        if isinstance(problem, FileNotFoundError) and "/.s.PGSQL." in str(problem.filename or problem):
+            raise  # the socket of a server that is away
+        reason = str(problem).strip().splitlines()[0]
+        raise PostgresRefusal(f"the PostgreSQL DSN cannot be used: {reason}", "correct it") from problem
 
 
 async def connect_to_stack(
@@ -97,6 +136,7 @@ def pool(
     """
     return asyncpg.create_pool(
         dsn,
+        connect=_connect,
         min_size=0,
         max_size=size,
         reset=reset,
@@ -117,11 +157,6 @@ def reading_only(*, statement_timeout_s: float, idle_timeout_s: float) -> dict[s
         "statement_timeout": f"{max(1, round(statement_timeout_s * 1000))}ms",
         "idle_in_transaction_session_timeout": f"{round(idle_timeout_s * 1000)}ms",
     }
-
-
-def sqlalchemy_url(dsn: str) -> str:
-    """The DSN as SQLAlchemy takes it, with the asyncpg driver."""
-    return "postgresql+asyncpg://" + dsn.split("://", 1)[1]
 
 
 def _session(application: str, settings: dict[str, str] | None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from alembic import command
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from backend_demo.adapters.postgres import sqlalchemy_url
+from backend_demo.adapters.postgres import PostgresRefusal, connect
 from backend_demo.errors import ConfigurationInvalid, ServiceFailed
 
 
@@ -23,10 +24,12 @@ def upgrade(dsn: str) -> None:
 
 
 async def _upgrade(dsn: str) -> None:
-    engine = create_async_engine(sqlalchemy_url(dsn), poolclass=NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=partial(connect, dsn))
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_run)
+    except PostgresRefusal as problem:
+        raise ServiceFailed(str(problem), hint="check BDEMO_POSTGRES_DSN") from problem
     except (OSError, TimeoutError) as problem:
         raise ServiceFailed(f"cannot reach PostgreSQL: {problem}", hint="see: bdemo status") from problem
     except DBAPIError as problem:

@@ -195,6 +195,37 @@ def test_a_containers_secrets_are_files_between_the_environment_and_bdemo_toml(
     assert load().postgres_dsn == Settings.model_fields["postgres_dsn"].default
 
 
+def test_a_variable_may_name_the_file_of_a_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = folder / "mine"
+    file.touch(mode=0o600)
+    file.write_text("from a file\n")
+    monkeypatch.setenv("BDEMO_MQTT_PASSWORD_FILE", str(file))
+    assert load().mqtt_password == "from a file"
+    monkeypatch.setenv("BDEMO_MQTT_PASSWORD", "from the environment")
+    with pytest.raises(ConfigurationInvalid, match="BDEMO_MQTT_PASSWORD and BDEMO_MQTT_PASSWORD_FILE are both"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "mode", "said"),
+    [
+        ("BDEMO_POSTGRES_DSN_FILE", 0o644, "others may read"),
+        ("BDEMO_KAFKA_PASSWORD_FILE", None, "cannot read"),
+        ("BDEMO_MQTT_PORT_FILE", 0o600, "unknown setting BDEMO_MQTT_PORT_FILE"),
+    ],
+)
+def test_a_file_of_a_secret_that_cannot_be_used_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, mode: int | None, said: str
+) -> None:
+    file = folder / "mine"
+    if mode is not None:
+        file.touch()
+        file.chmod(mode)
+    monkeypatch.setenv(variable, str(file))
+    with pytest.raises(ConfigurationInvalid, match=said):
+        load()
+
+
 def test_an_unreadable_secret_file_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backend_demo.settings_sources.SECRETS_DIR", folder)
     (folder / "bdemo_postgres_dsn").write_bytes(b"\xff\xfe")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from backend_demo.adapters.postgres import is_transient, reading_only, sqlalchemy_url
+from backend_demo.adapters.postgres import is_transient, reading_only
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,3 @@ def test_a_session_that_only_reads_has_limits_in_milliseconds() -> None:
 
 def test_the_least_statement_timeout_is_not_zero_which_would_mean_none() -> None:
     assert reading_only(statement_timeout_s=0.0001, idle_timeout_s=1.0)["statement_timeout"] == "1ms"
-
-
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-def test_sqlalchemy_gets_the_same_address_with_the_driver(scheme: str) -> None:
-    assert sqlalchemy_url(f"{scheme}://me:p%40ss@db:5433/temperature") == (
-        "postgresql+asyncpg://me:p%40ss@db:5433/temperature"
-    )
