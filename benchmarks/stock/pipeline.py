@@ -1,7 +1,8 @@
 """Our pipeline as plain Faust would have it, for `bdemo bench --against stock`: one service per process.
 
-    python pipeline.py collection|processing|aggregation|loader PREFIX BOOTSTRAP DSN FOLDER
+    python pipeline.py collection|processing|aggregation|loader PREFIX FOLDER
 
+Addresses and passwords come by stdin, as JSON: `bootstrap`, `username`, `password` and `dsn`.
 Written as its documentation suggests, and as fast as that gets: batches with `take_events`, all sends of a batch
 awaited together, the averages' windows in a Table that is touched once per sensor and batch, rows inserted by `unnest`.
 What is left out, in its favour: dead letters, late readings, exactness after a crash, metrics.
@@ -17,13 +18,19 @@ from collections.abc import Iterable
 import asyncpg
 import faust
 
-STAGE, PREFIX, BOOTSTRAP, DSN, FOLDER = sys.argv[1:]
+STAGE, PREFIX, FOLDER = sys.argv[1:]
+SERVERS = json.load(sys.stdin)
 PARTITIONS, WINDOW, BATCH, WITHIN_S = 8, 10, 1000, 0.01
 
 app = faust.App(
     f"{PREFIX}-{STAGE}",
     env={},
-    broker=f"kafka://{BOOTSTRAP}",
+    broker=f"kafka://{SERVERS['bootstrap']}",
+    broker_credentials=faust.SASLCredentials(
+        username=SERVERS["username"], password=SERVERS["password"], mechanism="SCRAM-SHA-512"
+    )
+    if SERVERS["username"]
+    else None,
     datadir=f"{FOLDER}/{STAGE}",
     key_serializer="raw",
     value_serializer="raw",
@@ -108,13 +115,13 @@ else:
 
     @app.agent(processed)
     async def load_readings(stream: faust.StreamT) -> None:
-        async with asyncpg.create_pool(DSN, min_size=1, max_size=1) as pool:
+        async with asyncpg.create_pool(SERVERS["dsn"], min_size=1, max_size=1) as pool:
             async for values in stream.take(BATCH, within=WITHIN_S):
                 await insert(pool, "temperature", values)
 
     @app.agent(aggregated)
     async def load_averages(stream: faust.StreamT) -> None:
-        async with asyncpg.create_pool(DSN, min_size=1, max_size=1) as pool:
+        async with asyncpg.create_pool(SERVERS["dsn"], min_size=1, max_size=1) as pool:
             async for values in stream.take(BATCH, within=WITHIN_S):
                 await insert(pool, "average", values)
 

@@ -122,7 +122,8 @@ def test_services_run_without_a_stack(settings: Settings, stack: Stack, sql: Any
     """The whole pipeline by addresses alone, as on other hosts, on the servers of the suite's stack."""
     names = ("mqtt", "collection", "processing", "aggregation", "loader")
     exports = dict(
-        line.removeprefix("export ").replace("'", "").split("=", 1) for line in bdemo("env").stdout.splitlines()
+        line.removeprefix("export ").replace("'", "").split("=", 1)
+        for line in bdemo("env", "--admin").stdout.splitlines()
     )
     with Publisher(settings) as publisher:
         for name in names:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 from aiokafka.admin import NewTopic
 
@@ -60,16 +62,24 @@ def running(pipeline: Pipeline, prefix: str, folder: Path) -> Iterator[dict[str,
     """Runs its four services inside the block. Their pids, by name; their logs are in `folder`."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     folder.mkdir(parents=True, exist_ok=True)
+    settings = pipeline.settings
+    servers = json.dumps(
+        {
+            "bootstrap": settings.kafka_bootstrap,
+            "username": settings.kafka_username,
+            "password": settings.kafka_password,
+            "dsn": settings.postgres_dsn,
+        }
+    ).encode()
     try:
         for stage in STAGES:
-            command = [
-                *(sys.executable, str(PROGRAM), stage, prefix),
-                *(pipeline.settings.kafka_bootstrap, pipeline.settings.postgres_dsn, str(folder)),
-            ]
+            command = [sys.executable, str(PROGRAM), stage, prefix, str(folder)]
             with open(folder / f"{stage}.log", "wb") as log:
                 processes[stage] = subprocess.Popen(  # noqa: S603 - words, no shell
-                    command, stdout=log, stderr=log, start_new_session=True
+                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
                 )
+            with cast(IO[bytes], processes[stage].stdin) as told:
+                told.write(servers)
         yield {stage: process.pid for stage, process in processes.items()}
     finally:
         for process in processes.values():
