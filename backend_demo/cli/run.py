@@ -15,7 +15,9 @@ from backend_demo.cli.render import say
 from backend_demo.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
+    from backend_demo.adapters.kafka import Brokers
     from backend_demo.settings import Settings
+    from backend_demo.stack.services.service import Service
     from backend_demo.stack.state.directory import StateDirectory
     from backend_demo.stages.runtime.process import ServiceProcess
 
@@ -201,7 +203,6 @@ def _serve(settings: Settings, service: str, process: ServiceProcess, cleanup: c
     from importlib import import_module
 
     from backend_demo import metrics
-    from backend_demo.adapters import kafka_refusal
     from backend_demo.adapters.kafka import Brokers
     from backend_demo.stack.services.table import SERVICES
 
@@ -222,7 +223,7 @@ def _serve(settings: Settings, service: str, process: ServiceProcess, cleanup: c
 
     async def main(stop: asyncio.Event) -> None:
         # a service waits for a Kafka that is away; for one that refuses it, it would wait for ever
-        watching = asyncio.create_task(kafka_refusal.until_taken(Brokers.of(settings)))
+        watching = asyncio.create_task(_until_kafka_takes(Brokers.of(settings), entry))
         serving = asyncio.create_task(module.main(settings, process, stop))
         await asyncio.wait({watching, serving}, return_when=asyncio.FIRST_COMPLETED)
         watching.cancel()
@@ -233,6 +234,15 @@ def _serve(settings: Settings, service: str, process: ServiceProcess, cleanup: c
         await serving
 
     return process.run(main, owner=entry.owns_input)
+
+
+async def _until_kafka_takes(brokers: Brokers, service: Service) -> None:
+    """Returns when Kafka lets this service in, and do its work. Raises ServiceFailed, ConfigurationInvalid."""
+    from backend_demo.adapters import kafka_allowed, kafka_refusal
+
+    await kafka_refusal.until_taken(brokers)
+    if rights := service.kafka_rights:
+        await kafka_allowed.until_allowed(brokers, reads=rights.reads, writes=rights.writes)
 
 
 def _breakpoint(*_: object, **__: object) -> None:

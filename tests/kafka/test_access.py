@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +26,8 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     for_code,
 )
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
-from backend_demo.adapters import kafka
+from backend_demo.adapters import kafka, kafka_allowed
 from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.topics import AGGREGATED_DATA, PARTITIONS, PROCESSED_DATA, SENSOR_DATA, TOPICS
 from backend_demo.errors import ServiceFailed
@@ -40,55 +40,9 @@ from backend_demo.stack.services.kafka_rights import Right
 from backend_demo.stack.services.kafka_users import BOOTSTRAP
 from backend_demo.stack.services.table import SERVICES
 from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
-from tests.support.kafka import brokers
+from tests.support.kafka import brokers, environment
 from tests.support.ports import free_port, listens
 from tests.support.wait import eventually
-
-
-class MetadataResponse_v8(Response):
-    API_KEY = 3
-    API_VERSION = 8
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        ("brokers", Array(("node", Int32), ("host", String()), ("port", Int32), ("rack", String()))),
-        ("cluster_id", String()),
-        ("controller", Int32),
-        (
-            "topics",
-            Array(
-                ("error_code", Int16),
-                ("name", String()),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    Array(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", Array(Int32)),
-                        ("in_sync", Array(Int32)),
-                        ("offline", Array(Int32)),
-                    ),
-                ),
-                ("allowed", Int32),
-            ),
-        ),
-        ("allowed_in_cluster", Int32),
-    )
-
-
-class MetadataRequest_v8(RequestStruct):
-    API_KEY = 3
-    API_VERSION = 8
-    RESPONSE_TYPE = MetadataResponse_v8
-    SCHEMA = Schema(
-        ("topics", Array(String())),
-        ("may_create", Boolean),
-        ("with_operations_in_cluster", Boolean),
-        ("with_operations", Boolean),
-    )
-
 
 GROUPS = [each.name for each in SERVICES.values() if each.kafka_rights and each.kafka_rights.group]
 
@@ -113,29 +67,20 @@ def as_user(stack: EmbeddedStack) -> Callable[[str], Brokers]:
 # -- what each user may do, and nothing else
 
 
-class Metadata(Request[MetadataRequest_v8]):
-    """What aiokafka does not ask for: which operations the broker's authorizer allows with each topic."""
-
-    API_KEY = MetadataRequest_v8.API_KEY
-
-    def build(self, request_struct_class: type[MetadataRequest_v8]) -> MetadataRequest_v8:
-        return request_struct_class(list(TOPICS), False, False, True)
-
-
-#: The bits of the answer.
-OPERATIONS: dict[kafka_rights.Operation, int] = {"read": 1 << 3, "write": 1 << 4}
+BITS: dict[kafka_rights.Operation, int] = {"read": kafka_allowed.READ, "write": kafka_allowed.WRITE}
 
 
 async def rights_of(user: str, server: Brokers) -> set[Right]:
     """What Kafka allows a user to do with the pipeline's topics and groups."""
+    allowed = await kafka_allowed.operations(server, TOPICS)
+    assert allowed.keys() == TOPICS.keys()
+    topics = {
+        Right(user, operation, "topic", name)
+        for name, bits in allowed.items()
+        for operation, bit in BITS.items()
+        if bits & bit
+    }
     async with kafka.admin(server, "test", limit_s=60, request_timeout_s=20) as admin:
-        answer = await admin._send_request(Metadata())
-        topics = {
-            Right(user, operation, "topic", name)
-            for _, name, _, _, allowed in answer.topics
-            for operation, bit in OPERATIONS.items()
-            if allowed > 0 and allowed & bit
-        }
         return topics | {Right(user, "read", "group", group) for group in GROUPS if await may_read_as(admin, group)}
 
 
@@ -154,7 +99,7 @@ async def may_read_as(admin: AIOKafkaAdminClient, group: str) -> bool:
 def test_every_user_may_do_what_the_table_says_and_no_more(as_user: Callable[[str], Brokers]) -> None:
     users = kafka_service.users()
     every = {
-        *(Right(user, operation, "topic", topic) for user in users for operation in OPERATIONS for topic in TOPICS),
+        *(Right(user, operation, "topic", topic) for user in users for operation in BITS for topic in TOPICS),
         *(Right(user, "read", "group", group) for user in users for group in GROUPS),
     }
     wanted = kafka_rights.wanted(SERVICES.values(), "")
@@ -202,6 +147,25 @@ def test_only_the_administrator_changes_kafka(as_user: Callable[[str], Brokers],
     with pytest.raises((ClusterAuthorizationFailedError, TopicAuthorizationFailedError)):
         asyncio.run(attempt())
     assert set(asyncio.run(partitions_of(as_user(KAFKA_ADMIN)))) - {"__consumer_offsets"} == set(TOPICS)
+
+
+def test_a_service_without_a_right_says_which(as_user: Callable[[str], Brokers], tmp_path: Path) -> None:
+    """It would wait for ever: Kafka's answers are those of rights that may come yet."""
+    done = subprocess.run(
+        [sys.executable, "-m", "backend_demo", "run", "processing", "--standalone"],
+        env={
+            **os.environ,
+            **environment(as_user(KAFKA_READER)),
+            "BDEMO_STATE_DIR": str(tmp_path),
+            "BDEMO_PROCESSING_STATS_PORT": str(free_port()),
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == ServiceFailed.exit_code
+    assert "Kafka does not allow kafka-reader to write processed-data, dead-letter" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_nobody_forges_what_a_stage_has_made(as_user: Callable[[str], Brokers]) -> None:
