@@ -85,7 +85,7 @@ class _Metadata(Request[MetadataRequest_v8]):  # type: ignore[misc]
 
 
 async def operations(brokers: Brokers, topics: Collection[str]) -> dict[str, int]:
-    """The operations that the client is allowed with each topic, as bits; without topics of which Kafka does not say it.
+    """The operations that the client is allowed with each topic, as bits; only where Kafka says it.
 
     Raises KafkaError, OSError.
     """

@@ -24,6 +24,7 @@ from backend_demo.cli import (
     render,
     run,
     scale,
+    secrets,
     simulate,
     status,
     tail,
@@ -71,6 +72,7 @@ app.command("top", rich_help_panel=STACK)(top)
 app.command("scale", rich_help_panel=STACK)(scale.scale)
 app.command("logs", rich_help_panel=STACK)(logs.logs)
 app.add_typer(mqtt.app, name="mqtt", rich_help_panel=STACK)
+app.add_typer(secrets.app, name="secrets", rich_help_panel=STACK)
 app.command("simulate", rich_help_panel=DATA)(simulate.simulate)
 app.add_typer(tail.app, name="tail", rich_help_panel=DATA)
 app.add_typer(query.app, name="query", rich_help_panel=DATA)

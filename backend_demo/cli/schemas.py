@@ -13,6 +13,7 @@ from backend_demo.cli import down, env, logs, migrate, scale, simulate, status, 
 from backend_demo.cli.bench.result import BenchResult
 from backend_demo.cli.mqtt import user_add, user_ls, user_rm
 from backend_demo.cli.query.documents import QueryDocument, SqlDocument
+from backend_demo.cli.secrets import ls, rotate, show
 from backend_demo.cli.tail.documents import EventLine, MessageLine, RecordLine
 from backend_demo.cli.top.once import TopResult
 from backend_demo.operations.trace.document import TraceDocument
@@ -28,6 +29,9 @@ DOCUMENTS: dict[str, Any] = {
     "bdemo.mqtt.user.rm/1": user_rm.Document,
     "bdemo.query/1": QueryDocument,
     "bdemo.scale/1": scale.Document,
+    "bdemo.secrets.ls/1": ls.Document,
+    "bdemo.secrets.rotate/1": rotate.Document,
+    "bdemo.secrets.show/1": show.Document,
     "bdemo.simulate/1": simulate.Document,
     "bdemo.sql/1": SqlDocument,
     "bdemo.status/1": status.Document,

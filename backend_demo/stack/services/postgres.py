@@ -26,7 +26,8 @@ VERSION = "18.6"
 DATABASE = "temperature"
 
 #: The superuser, the owner of the tables, and a role that only reads.
-USERS = ("postgres", "bdemo", "bdemo_reader")
+SUPERUSER = "postgres"
+USERS = (SUPERUSER, "bdemo", "bdemo_reader")
 
 #: `bdemo query sql` runs any statement as this role: a session may set itself more time, not more rights.
 READER = """

@@ -195,6 +195,17 @@ def users(table: Mapping[str, Service] = SERVICES) -> tuple[str, ...]:
     return tuple(user for each in table.values() for user in (*each.users, each.kafka_user) if user)
 
 
+def secrets_of(table: Mapping[str, Service] = SERVICES) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Every user that has a password, with the server that asks for it and the services that use it."""
+    found: dict[str, tuple[str, list[str]]] = {user: (each.name, []) for each in table.values() for user in each.users}
+    for each in table.values():
+        if each.kafka_user:
+            found[each.kafka_user] = (KAFKA.name, [])
+        for user in {each.kafka_user, each.mqtt_user, each.postgres_user} & found.keys():
+            found[user][1].append(each.name)
+    return [(user, server, tuple(services)) for user, (server, services) in found.items()]
+
+
 def check_copies(
     copies: Mapping[str, int], *, among: Collection[str] | None = None, table: Mapping[str, Service] = SERVICES
 ) -> None:

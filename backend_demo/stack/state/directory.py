@@ -80,6 +80,12 @@ class StateDirectory(Paths):
             }
         )
 
+    def started_with(self) -> Settings:
+        """The settings with which the running stack was started, to start it again. Raises NoStack."""
+        from backend_demo.settings import Settings
+
+        return Settings(**{**self.record.settings(), **self.handed_on.settings(), "state_dir": self.path})
+
     def postgres_dsn(self, user: PostgresUser) -> str:
         """The data source name of the running stack's database for this user. Raises NoStack."""
         password = quote(self.secrets.of(user), safe="")

@@ -32,14 +32,32 @@ class Secrets:
         """Makes the passwords that these users lack (0600)."""
         check_private(self._file)
         found = json.loads(self._file.read_text()) if self._file.exists() else {}
-        passwords = {**found, **{user: secrets.token_urlsafe(24) for user in users if user not in found}}
+        passwords = {**found, **{user: _new() for user in users if user not in found}}
         if passwords != found:
             write_private(self._file, json.dumps(passwords))
 
+    def names(self) -> list[str]:
+        """The users that have one. Raises NoStack; ConfigurationInvalid when others may read them."""
+        return list(self._read())
+
+    def renew(self, users: Iterable[str]) -> None:
+        """Replaces the passwords of these users. Raises as `names`."""
+        write_private(self._file, json.dumps({**self._read(), **{user: _new() for user in users}}))
+
     def of(self, user: str) -> str:
         """The password of an MQTT or PostgreSQL user. Raises NoStack; ConfigurationInvalid when others may read it."""
+        try:
+            return self._read()[user]
+        except KeyError:
+            raise NoStack(self._state_dir) from None
+
+    def _read(self) -> dict[str, str]:
         check_private(self._file)
         try:
-            return str(json.loads(self._file.read_text())[user])
-        except (OSError, ValueError, KeyError):
+            return dict(json.loads(self._file.read_text()))
+        except (OSError, ValueError):
             raise NoStack(self._state_dir) from None
+
+
+def _new() -> str:
+    return secrets.token_urlsafe(24)
