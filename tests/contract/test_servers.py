@@ -8,7 +8,7 @@ import re
 import threading
 import uuid
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import asyncpg
 import pytest
@@ -23,7 +23,7 @@ from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
 from backend_demo.stack.services.kafka import create_topics
 from backend_demo.stack.state.directory import StateDirectory
-from backend_demo.stack.state.secrets import MqttUser
+from backend_demo.stack.state.secrets import MqttUser, PostgresUser
 from tests.support.kafka import brokers
 from tests.support.services import pid_of
 
@@ -170,7 +170,7 @@ def test_kafka_s_jvm_gets_the_options_of_the_settings(settings: Settings, stack:
     assert set(settings.kafka_jvm_options) <= set(re.split(r'["\n\0 ]', given))
 
 
-@pytest.mark.parametrize("user", ["bdemo", "bdemo_reader", "postgres"])
+@pytest.mark.parametrize("user", ["bdemo", "bdemo_loader", "bdemo_reader", "postgres"])
 @pytest.mark.parametrize("password", ["wrong", ""])
 def test_postgres_asks_for_the_password(state: StateDirectory, user: str, password: str) -> None:
     port = state.record.settings()["postgres_port"]
@@ -182,11 +182,9 @@ def test_postgres_asks_for_the_password(state: StateDirectory, user: str, passwo
             )
 
 
-@pytest.mark.parametrize("user", ["bdemo", "bdemo_reader"])
+@pytest.mark.parametrize("user", ["bdemo", "bdemo_loader", "bdemo_reader"])
 @pytest.mark.parametrize("database", ["postgres", "template1"])
-def test_a_role_enters_no_other_database(
-    state: StateDirectory, user: Literal["bdemo", "bdemo_reader"], database: str
-) -> None:
+def test_a_role_enters_no_other_database(state: StateDirectory, user: PostgresUser, database: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         asyncio.run(asyncpg.connect(state.postgres_dsn(user), database=database))
 
@@ -195,7 +193,7 @@ def test_readings_are_stored_while_readers_take_all_connections(state: StateDire
     async def crowd() -> None:
         async with contextlib.AsyncExitStack() as taken:
 
-            async def connect(user: Literal["bdemo", "bdemo_reader"]) -> None:
+            async def connect(user: PostgresUser) -> None:
                 connection = await asyncpg.connect(state.postgres_dsn(user))
                 taken.push_async_callback(connection.close)
 
@@ -206,8 +204,36 @@ def test_readings_are_stored_while_readers_take_all_connections(state: StateDire
             with pytest.raises(asyncpg.TooManyConnectionsError):
                 await fill()
             await connect("bdemo")
+            await connect("bdemo_loader")
 
     asyncio.run(crowd())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from temperature",
+        "truncate average",
+        "drop table fence",
+        "alter table temperature add column mine int",
+        "create table mine (i int)",
+        "create temporary table mine (i int)",
+        "create role mine",
+        "select pg_terminate_backend(1)",
+    ],
+)
+def test_the_loader_adds_rows_and_removes_nothing(state: StateDirectory, statement: str) -> None:
+    """Its rows are those of every test; here is what it may not do."""
+
+    async def attempt() -> None:
+        connection = await asyncpg.connect(state.postgres_dsn("bdemo_loader"))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        asyncio.run(attempt())
 
 
 def test_the_reader_reads_and_writes_nothing(state: StateDirectory) -> None:

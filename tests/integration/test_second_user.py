@@ -149,7 +149,7 @@ def startup(user: str) -> bytes:
 
 
 @root_only
-@pytest.mark.parametrize("user", ["postgres", "bdemo", "bdemo_reader", "nobody"])
+@pytest.mark.parametrize("user", ["postgres", "bdemo", "bdemo_loader", "bdemo_reader", "nobody"])
 def test_postgres_asks_for_a_password(settings: Settings, user: str) -> None:
     answer = as_stranger(lambda: ask(settings.postgres_port, startup(user), 9))
     assert (answer[:1], struct.unpack(">i", answer[5:9])) == (b"R", (10,))  # SASL, and not "you are in"

@@ -12,5 +12,5 @@ LOADER = our_service(
     job="load",  # the original's
     stats_variable="LOAD_STATS_HOST_PORT",
     kafka_rights=KafkaRights(group=True, reads=(PROCESSED_DATA, AGGREGATED_DATA, SENSOR_NAMES), writes=(DEAD_LETTER,)),
-    postgres_user="bdemo",
+    postgres_user="bdemo_loader",
 )

@@ -25,27 +25,31 @@ VERSION = "18.6"
 
 DATABASE = "temperature"
 
-#: The superuser, the owner of the tables, and a role that only reads.
+#: The superuser, the owner of the tables, a role that writes rows, and one that only reads.
 SUPERUSER = "postgres"
-USERS = (SUPERUSER, "bdemo", "bdemo_reader")
+USERS = (SUPERUSER, "bdemo", "bdemo_loader", "bdemo_reader")
 
 #: `bdemo query sql` runs any statement as this role: a session may set itself more time, not more rights.
-READER = """
+ROLE_LIMITS = """
     alter role bdemo_reader nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
     alter role bdemo_reader set default_transaction_read_only = on;
     alter role bdemo_reader set statement_timeout = '10s';
+    alter role bdemo_reader connection limit 60;
+    alter role bdemo_loader nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 20;
 """
 
 #: The tables' database is all that a role may enter, and readings are still stored when readers take all connections.
 ROLES = """
     revoke connect on database postgres, template1 from public;
-    grant pg_use_reserved_connections to bdemo;
+    grant pg_use_reserved_connections to bdemo, bdemo_loader;
 """
 
 #: By default every role may make temporary tables, and end connections of its own name: here the gateway's.
-READER_IN_DATABASE = """
+RIGHTS_IN_DATABASE = """
     grant select on all tables in schema public to bdemo_reader;
     alter default privileges for role bdemo in schema public grant select on tables to bdemo_reader;
+    grant select, insert, update on all tables in schema public to bdemo_loader;
+    alter default privileges for role bdemo in schema public grant select, insert, update on tables to bdemo_loader;
     revoke create on schema public from public;
     revoke temporary on database temperature from public;
     revoke execute on function pg_terminate_backend, pg_cancel_backend from public;
@@ -175,11 +179,11 @@ async def _make_roles(host: str, port: int, passwords: Mapping[str, str]) -> str
     async with asyncio.timeout(30):
         connection = await connect_to_stack(host, port, *admin, "postgres")
         try:
-            for role in ("bdemo", "bdemo_reader"):
+            for role in USERS[1:]:
                 if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
                     await connection.execute(f"create role {role} login")
                 await connection.execute(f"alter role {role} password '{passwords[role]}'")
-            await connection.execute(READER)
+            await connection.execute(ROLE_LIMITS)
             await connection.execute(ROLES)
             if not await connection.fetchval("select true from pg_database where datname = 'temperature'"):
                 await connection.execute("create database temperature owner bdemo")
@@ -187,7 +191,7 @@ async def _make_roles(host: str, port: int, passwords: Mapping[str, str]) -> str
             await connection.close()
         connection = await connect_to_stack(host, port, *admin, DATABASE)
         try:
-            await connection.execute(READER_IN_DATABASE)
+            await connection.execute(RIGHTS_IN_DATABASE)
             if not await connection.fetchval("select to_regclass('public.alembic_version')"):
                 return None
             revision = await connection.fetchval("select version_num from alembic_version")

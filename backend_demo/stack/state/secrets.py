@@ -12,9 +12,9 @@ from backend_demo.errors import NoStack
 from backend_demo.stack.state.files import write_private
 from backend_demo.trust import check_private
 
-#: Who may do what: `sensor` publishes, `bridge` and `observer` subscribe; `bdemo` owns tables, `bdemo_reader` reads.
+#: Who may do what: `sensor` publishes, `bridge` and `observer` subscribe; `bdemo` owns tables.
 MqttUser = Literal["sensor", "bridge", "observer"]
-PostgresUser = Literal["bdemo", "bdemo_reader"]
+PostgresUser = Literal["bdemo", "bdemo_loader", "bdemo_reader"]
 #: The first may do everything, and is Kafka itself; the second reads all topics. Services have users of their own.
 KAFKA_ADMIN, KAFKA_READER = "kafka-admin", "kafka-reader"
 #: What the gateway asks other machines for, kept with the passwords.
