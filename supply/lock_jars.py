@@ -13,7 +13,7 @@ from typing import Any
 from backend_demo.stack.services.kafka_jars import LIST, VERSION
 
 #: What Kafka is, and that with which it logs. `!` keeps a bill of materials from deciding versions: it would put
-#: kafka-clients 3.8 beside Kafka 4.1.
+#: kafka-clients 3.8 beside Kafka 4.
 WANTED = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.26.1!")
 
 #: Newer than Kafka asks for, as those versions have published vulnerabilities.

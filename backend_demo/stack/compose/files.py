@@ -45,7 +45,7 @@ ENV_HEADER = (
     NOTICE
     + """\
 Versions and host ports of the containers; the names are those of the original's .env where it had one.
-A version may carry the digest of its image: 4.1.1@sha256:...
+A version may carry the digest of its image: 4.2.2@sha256:...
 The environment of `docker compose` takes precedence over this file.
 """
 )

@@ -59,6 +59,9 @@ logger.early.name=kafka.server.ControllerApis
 logger.early.level=fatal
 logger.activation.name=org.apache.kafka.controller.QuorumController
 logger.activation.level=error
+# it calls what a cold JVM on a busy machine does slow, as an error
+logger.slow.name=org.apache.kafka.controller.EventPerformanceMonitor
+logger.slow.level=off
 appender.console.type=Console
 appender.console.name=console
 appender.console.layout.type=PatternLayout

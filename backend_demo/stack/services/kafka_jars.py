@@ -18,7 +18,7 @@ from backend_demo.places import cache_dir
 from backend_demo.stack.services import jars
 from backend_demo.stack.services.kafka_users import BOOTSTRAP
 
-VERSION = "4.1.1"
+VERSION = "4.2.2"
 
 #: The list of jars, made by `nox -s lock_jars`; beside Kafka's, those with which it logs.
 LIST = Path(__file__).with_suffix(".txt")
