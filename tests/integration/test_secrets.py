@@ -14,6 +14,7 @@ from backend_demo.adapters import kafka_refusal
 from backend_demo.errors import NoStack
 from backend_demo.settings import Settings
 from backend_demo.stack.embedded.stack import EmbeddedStack
+from backend_demo.stack.services import kafka
 from backend_demo.stack.services.table import users
 from backend_demo.stack.state.directory import StateDirectory
 from backend_demo.stack.state.secrets import KAFKA_READER
@@ -56,7 +57,7 @@ def test_each_secret_is_listed_with_who_uses_it_and_without_its_value(bdemo: She
     printed = bdemo("secrets", "ls", "-o", "json").stdout
     found = {row["name"]: (row["checked_by"], row["used_by"]) for row in json.loads(printed)["secrets"]}
     secrets = StateDirectory(bdemo.state_dir).secrets
-    assert set(found) == set(secrets.names()) == set(users())
+    assert set(found) == set(secrets.names()) == {*users(), *kafka.users()}
     assert found["kafka-loader"] == ("kafka", ["loader"])
     assert found["bdemo_reader"] == ("postgres", ["gateway"])
     assert found["sensor"] == ("mqtt", ["gateway"])

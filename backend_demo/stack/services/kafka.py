@@ -272,7 +272,6 @@ KAFKA = Service(
     probe=kafka_probe.probe,
     background=_background,
     provision=_provision,
-    users=(KAFKA_ADMIN, KAFKA_READER),
     may_lose=True,
     addresses=lambda saved, state, variables: {"kafka": saved["kafka_bootstrap"]},
     container=_container,

@@ -12,7 +12,7 @@ import json
 import os
 import struct
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from backend_demo.stack.services import scram
@@ -47,22 +47,17 @@ def write_users(data: Path, passwords: Mapping[str, str], rights: Iterable[Right
     """
     digest = {user: hashlib.sha256(password.encode()).hexdigest() for user, password in passwords.items()}
     written = data / _WRITTEN
-    log = _metadata_log(data)
-    if log and written.exists() and json.loads(written.read_text()) == digest:
+    logs = sorted((data / "__cluster_metadata-0").glob("*.log"))
+    has_run = any(log.stat().st_size for log in logs)
+    if has_run and written.exists() and json.loads(written.read_text()) == digest:
         return
     users = [_user(name, ScramKeys.of(password)) for name, password in passwords.items()]
-    if log is None:
+    if has_run:
+        _append(logs, _batch(users))
+    else:
         acls = [_acl(*as_acl(right)) for right in sorted(rights)]
         write_private(data / BOOTSTRAP, bootstrap.read_bytes() + _batch([*users, *acls]))
-    else:
-        _append(log, _batch(users))
     write_private(written, json.dumps(digest))
-
-
-def _metadata_log(data: Path) -> Path | None:
-    """The file to which Kafka writes what it knows; None when there is none, or nothing in it."""
-    files = sorted((data / "__cluster_metadata-0").glob("*.log"))
-    return files[-1] if files and files[-1].stat().st_size else None
 
 
 def _batch(records: Iterable[bytes]) -> bytes:
@@ -99,10 +94,16 @@ def _string(value: str | bytes) -> bytes:
     return bytes([len(data) + 1]) + data  # a length below 127 is one byte
 
 
-def _append(log: Path, batch: bytes) -> None:
-    """Appends a batch to a log of Kafka's, in the place of one that a killed Kafka had not finished."""
-    with log.open("r+b") as file:
-        end, offset, epoch = _end_of(file.read())
+def _append(logs: Sequence[Path], batch: bytes) -> None:
+    """Appends a batch to a log of Kafka's, in the place of one that a killed Kafka had not finished.
+
+    `logs`: its files, of which the newest may be empty still.
+    """
+    end = offset = epoch = 0
+    for log in logs:
+        if log.stat().st_size or log is logs[-1]:
+            end, offset, epoch = _end_of(log.read_bytes(), offset, epoch)
+    with logs[-1].open("r+b") as file:
         file.truncate(end)
         file.seek(end)
         # the checksum covers neither of the two
@@ -112,11 +113,14 @@ def _append(log: Path, batch: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _end_of(log: bytes) -> tuple[int, int, int]:
-    """Where the last whole batch of a log ends: its position, the next offset, and the epoch."""
+def _end_of(log: bytes, offset: int, epoch: int) -> tuple[int, int, int]:
+    """Where the last whole batch of a file ends: its position, the next offset, and the epoch.
+
+    `offset` and `epoch`: those at its beginning.
+    """
     from aiokafka.record.util import calc_crc32c
 
-    end = offset = epoch = 0
+    end = 0
     while end + _HEAD.size <= len(log):
         base, length, its_epoch, _, checksum = _HEAD.unpack_from(log, end)
         next_one = end + _BEFORE_LENGTH_COUNTS + length

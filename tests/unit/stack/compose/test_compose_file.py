@@ -186,7 +186,7 @@ def test_a_service_is_given_the_user_that_it_needs_and_no_other() -> None:
     ):
         assert CONTAINERS[service]["environment"]["BDEMO_MQTT_USERNAME"] == user
         assert files[f"{service}/bdemo_mqtt_password"] == PASSWORDS[user]
-    assert "//bdemo:password%20of%20bdemo@" in files["loader/bdemo_postgres_dsn"]
+    assert "//bdemo_loader:password%20of%20bdemo_loader@" in files["loader/bdemo_postgres_dsn"]
     assert "//bdemo_reader:" in files["gateway/bdemo_postgres_dsn"]
     assert [name for name, text in files.items() if PASSWORDS["postgres"] in text] == [
         "migrate/passwords.json",

@@ -76,6 +76,14 @@ def test_they_are_written_again_only_when_a_password_changes(data: Path, feature
         assert offsets(log.read_bytes()) == [[0, 1, 2], [3, 4]]
 
 
+def test_a_new_file_of_the_log_may_be_empty_still(data: Path, features: Path) -> None:
+    log = made_by_kafka(data, a_batch(data, features))
+    newest = log.with_name("00000000000000000003.log")
+    newest.touch()
+    write_users(data, {"kafka-admin": "other"}, RIGHTS, features)
+    assert (offsets(log.read_bytes()), offsets(newest.read_bytes())) == ([[0, 1, 2]], [[3]])
+
+
 @pytest.mark.parametrize("kept", [5, 30, 70])
 def test_a_batch_that_a_killed_kafka_has_not_finished_is_replaced(data: Path, features: Path, kept: int) -> None:
     whole = a_batch(data, features)
