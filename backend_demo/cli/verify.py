@@ -23,7 +23,7 @@ _LABELS = {
     "lost": "readings lost",
     "doubled": "readings stored more than once",
     "altered": "readings stored with another value",
-    "invented": "readings not in the ledger",
+    "invented": "readings that nobody sent",
     "average_missing": "readings without an average",
     "average_wrong": "wrong averages",
     "average_orphaned": "averages without a reading",
@@ -34,10 +34,7 @@ _SENTENCES = {
     "lost": ("reading was lost", "readings were lost"),
     "doubled": ("reading was stored more than once", "readings were stored more than once"),
     "altered": ("reading was stored with another value", "readings were stored with another value"),
-    "invented": (
-        "reading in the tables was not published by this ledger's sensors",
-        "readings in the tables were not published by this ledger's sensors",
-    ),
+    "invented": ("reading in the tables was sent by nobody", "readings in the tables were sent by nobody"),
     "average_missing": ("reading has no average", "readings have no average"),
     "average_wrong": ("average is wrong", "averages are wrong"),
     "average_orphaned": ("average has no reading", "averages have no reading"),
@@ -74,6 +71,8 @@ class Document:
     readings: int
     averages: int
     dead_letters: int | None
+    of_others: int | None
+    """Readings that others sent for the ledger's sensors meanwhile; they are not judged."""
     last_seen: dict[str, int]
     lost: Wrong | None
     doubled: Wrong | None
@@ -155,9 +154,10 @@ def _summary(verdict: Verdict) -> str:
     if verdict.ledger is None:
         return f"nothing is wrong: {verdict.averages:,} averages, one for each reading, as PostgreSQL computes them"
     refused = f", {verdict.dead_letters:,} refused" if verdict.dead_letters else ""
+    others = f"; {verdict.of_others:,} of others not judged" if verdict.of_others else ""
     return (
         f"nothing is wrong: {verdict.acked:,} of {verdict.ledger:,} readings acknowledged, each stored once{refused}; "
-        f"{verdict.averages:,} averages right"
+        f"{verdict.averages:,} averages right{others}"
     )
 
 
@@ -171,6 +171,7 @@ def document(verdict: Verdict) -> Document:
         readings=verdict.readings,
         averages=verdict.averages,
         dead_letters=None if verdict.ledger is None else verdict.dead_letters,
+        of_others=None if verdict.ledger is None else verdict.of_others,
         last_seen=verdict.last_seen,
         lost=checked.get("lost"),
         doubled=checked.get("doubled"),
@@ -207,6 +208,7 @@ def view(verdict: Verdict) -> render.View:
             ("readings in the ledger", f"{verdict.ledger:,}"),
             ("acknowledged", f"{verdict.acked:,}"),
             ("refused (dead-letter)", f"{verdict.dead_letters:,}"),
+            *([("sent by others, not judged", f"{verdict.of_others:,}")] if verdict.of_others else []),
         ]
     rows += [("readings stored", f"{verdict.readings:,}"), ("averages stored", f"{verdict.averages:,}")]
     checked = _checked(verdict)

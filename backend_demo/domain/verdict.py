@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -83,6 +83,8 @@ class Verdict:
     """Rows of `average` that were compared."""
     dead_letters: int = 0
     """Readings of the ledger that were refused and are in `dead-letter`."""
+    of_others: int = 0
+    """Readings that others have sent for the ledger's sensors, within its times."""
     lost: Findings = field(default_factory=Findings)
     """Acknowledged, but neither in `temperature` nor refused."""
     last_seen: dict[str, int] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class Verdict:
     altered: Findings = field(default_factory=Findings)
     """Stored with a value other than the one sent."""
     invented: Findings = field(default_factory=Findings)
-    """Stored but never sent, within the ledger's sensors and times."""
+    """Stored but never sent by anybody, within the ledger's sensors and times."""
     average_missing: Findings = field(default_factory=Findings)
     """A reading without its average."""
     average_wrong: Findings = field(default_factory=Findings)
@@ -160,8 +162,18 @@ class Expected:
 class Judge:
     """Compares row by row. Rows arrive by sensor, and for each sensor in the order of their times."""
 
-    def __init__(self, expected: Expected, refused: Iterable[tuple[int, float]], *, window: int) -> None:
-        """`refused`: identities found in `dead-letter`; `window`: readings in an average."""
+    def __init__(
+        self,
+        expected: Expected,
+        refused: Iterable[tuple[int, float]],
+        *,
+        window: int,
+        of_others: Set[tuple[int, float]] = frozenset(),
+    ) -> None:
+        """`refused`: identities found in `dead-letter`; `of_others`: those that others have sent to the same sensors.
+
+        `window`: readings in an average.
+        """
         readings, acked = expected.counts
         self._verdict = Verdict(ledger=readings, acked=acked)
         self._expected = expected
@@ -173,6 +185,9 @@ class Judge:
         """Sensors whose rows have not arrived yet."""
         self.lost: set[tuple[int, float]] = set()
         """Identities of the lost readings."""
+        self.invented: set[tuple[int, float]] = set()
+        """Identities of those that nobody has sent."""
+        self._of_others = of_others
         self._sensor: int | None = None
         self._missing: dict[float, tuple[float, bool]] = {}
         """Readings of the current sensor whose rows have not arrived yet."""
@@ -242,14 +257,23 @@ class Judge:
             else:
                 self._verdict.altered.add(Finding(sensor, timestamp, sent[0], value))
         elif self._expected.first <= timestamp <= self._expected.last:
-            self._verdict.invented.add(Finding(sensor, timestamp, None, value))
+            if (sensor, timestamp) in self._of_others:
+                self._verdict.of_others += 1
+            else:
+                self._verdict.invented.add(Finding(sensor, timestamp, None, value))
+                self.invented.add((sensor, timestamp))
 
 
 def judge(
-    entries: Iterable[Entry], rows: Iterable[StoredIdentity], refused: Iterable[tuple[int, float]] = (), *, window: int
+    entries: Iterable[Entry],
+    rows: Iterable[StoredIdentity],
+    refused: Iterable[tuple[int, float]] = (),
+    *,
+    window: int,
+    of_others: Set[tuple[int, float]] = frozenset(),
 ) -> Verdict:
     """Compares a ledger with all rows of its sensors, which come in the order of sensor and time."""
-    judge = Judge(Expected(entries), refused, window=window)
+    judge = Judge(Expected(entries), refused, window=window, of_others=of_others)
     for row in rows:
         judge.see(row)
     return judge.end()

@@ -92,6 +92,7 @@ class _AgainstLedger:
     def __init__(self, settings: Settings, expected: Expected, notify: Callable[[str], None]) -> None:
         self._settings, self._expected, self._notify = settings, expected, notify
         self._refused: set[tuple[int, float]] = set()
+        self._of_others: set[tuple[int, float]] = set()
         self._lost: set[tuple[int, float]] = set()
 
     async def __call__(self) -> Verdict:
@@ -99,6 +100,9 @@ class _AgainstLedger:
         if verdict.lost.count or verdict.altered.count:
             sensors = set(self._expected.sensors)
             self._refused = {found async for found in self._identities(DEAD_LETTER) if found[0] in sensors}
+            judge, verdict = await self._judge()
+        if judge.invented:  # or has somebody else sent it to one of these sensors?
+            self._of_others |= {found async for found in self._identities(SENSOR_DATA) if found in judge.invented}
             judge, verdict = await self._judge()
         self._lost = judge.lost
         return verdict
@@ -114,7 +118,9 @@ class _AgainstLedger:
         verdict.last_seen[""] = len(left)
 
     async def _judge(self) -> tuple[Judge, Verdict]:
-        judge = Judge(self._expected, self._refused, window=self._settings.aggregation_window)
+        judge = Judge(
+            self._expected, self._refused, window=self._settings.aggregation_window, of_others=self._of_others
+        )
         async with _database(self._settings) as connection:
             rows = connection.cursor(_ROWS, self._expected.sensors, self._expected.last, prefetch=PREFETCH)
             async for row in rows:

@@ -115,3 +115,16 @@ def test_an_acknowledged_reading_that_was_refused_is_not_lost(bdemo: Any, settin
         ledger.write("acked", [good, bad])
     found = verdict(bdemo, "--ledger", str(path))
     assert (found["passed"], found["readings"], found["dead_letters"]) == (True, 1, 1)
+
+
+def test_readings_of_others_for_the_same_sensors_are_counted_apart(
+    bdemo: Any, settings: Settings, ledger: Path
+) -> None:
+    """As those of `bdemo trace`, or of a second simulation."""
+    first = min(entry.timestamp for entry in ledgers.read(ledger) if entry.sensor == 3)
+    with Publisher(settings) as publisher:
+        publisher.reading(3, first + 0.000002, 22.0)
+        publisher.settle()
+    found = verdict(bdemo, "--ledger", str(ledger))
+    assert (found["passed"], found["of_others"]) == (True, 1)
+    assert "; 1 of others not judged" in bdemo("verify", "--ledger", str(ledger)).stdout

@@ -71,8 +71,8 @@ def test_a_wrong_document_is_found() -> None:
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (1, "1 reading in the tables was not published by this ledger's sensors"),
-        (2_000, "2,000 readings in the tables were not published by this ledger's sensors"),
+        (1, "1 reading in the tables was sent by nobody"),
+        (2_000, "2,000 readings in the tables were sent by nobody"),
     ],
 )
 def test_what_is_wrong_is_counted_in_sentences(count: int, text: str) -> None:

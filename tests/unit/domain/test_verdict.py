@@ -90,6 +90,8 @@ def test_a_row_that_nobody_sent_is_invented_within_the_span_of_the_ledger(readin
     inside = min(times) <= timestamp <= max(times)
     stored[sensor, timestamp] = 20.0
     assert wrong(judge(ledger(readings), tables(stored), window=WINDOW)) == ({"invented": 1} if inside else {})
+    found = judge(ledger(readings), tables(stored), window=WINDOW, of_others={(sensor, timestamp)})
+    assert (wrong(found), found.of_others) == ({}, inside)
 
 
 @given(sent.filter(bool), st.data())
