@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from backend_demo.domain.topics import PARTITIONS, TOPICS
 from backend_demo.stack.services import kafka_jars, kafka_probe, kafka_rights, kafka_users
 from backend_demo.stack.services.container import HARDENED, Note, default, health
 from backend_demo.stack.services.kafka_jars import VERSION
+from backend_demo.stack.services.kafka_rights import Right
 from backend_demo.stack.services.kafka_topics import create_topics
 from backend_demo.stack.services.kafka_users import BOOTSTRAP, MECHANISM, PROTOCOL
 from backend_demo.stack.services.service import Port, Program, ServerAccess, Service, Variable
@@ -178,14 +180,13 @@ def _background() -> str | None:
 def _provision(access: ServerAccess) -> str | None:
     from backend_demo.adapters.kafka import Brokers
 
-    bootstrap = access.settings["kafka_bootstrap"]
-    if access.state_dir:
-        # the setting of the replication is for servers of the user's own, and for containers: this is a single broker
-        admin = Brokers(bootstrap, PROTOCOL, MECHANISM, KAFKA_ADMIN, access.password(KAFKA_ADMIN))
+    # the setting is for servers of the user's own, and for containers; the child process is a single broker
+    replication = 1 if access.state_dir else int(access.settings["topic_replication"])
+    brokers, rights = Brokers(access.settings["kafka_bootstrap"]), set[Right]()
+    if access.settings.get("kafka_security_protocol") == PROTOCOL:
+        brokers = replace(brokers, protocol=PROTOCOL, username=KAFKA_ADMIN, password=access.password(KAFKA_ADMIN))
         rights = kafka_rights.wanted(_services(), access.settings["consumer_group_prefix"])
-        made = create_topics(admin, rights=rights)
-    else:
-        made = create_topics(Brokers(bootstrap), replication=int(access.settings["topic_replication"]))
+    made = create_topics(brokers, replication=replication, rights=rights)
     # without any, it is a new one
     return f"made again, empty: {', '.join(made)}" if made and len(made) < len(TOPICS) else None
 

@@ -22,7 +22,7 @@ _METADATA, _SASL_HANDSHAKE, _SASL_AUTHENTICATE, _CORRELATION = 3, 17, 36, 1
 def probe(number: int, addresses: Addresses, state: StateDirectory) -> bool:
     """Logs in, and asks for the brokers (Metadata version 1, for no topic): ours must be there."""
     with round_trip.connect(addresses["kafka_port"]) as stream:
-        if addresses["kafka_security_protocol"] == PROTOCOL:
+        if addresses.get("kafka_security_protocol") == PROTOCOL:
             _log_in(stream, state.secrets.of(KAFKA_READER))
         answer = _ask(stream, _METADATA, 1, struct.pack(">i", 0))
         (brokers,) = struct.unpack_from(">i", answer)

@@ -62,7 +62,7 @@ class StateDirectory(Paths):
         recorded = self.record.settings()
         # the broker of a bridge is not the stack's: its user is in the settings
         elsewhere = (recorded.get("mqtt_source"), recorded["stack"]) == ("bridge", "embedded")
-        kafka_asks = str(recorded["kafka_security_protocol"]).startswith("SASL")
+        kafka_asks = str(recorded.get("kafka_security_protocol")).startswith("SASL")
         own_token = (self.secrets.of(TOKEN),) if recorded.get("listen") else ()
         return Settings(
             **{
