@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from httpx_sse import EventSource, ServerSentEvent, SSEError
-
 from backend_demo.adapters.backoff import Backoff
 from backend_demo.errors import ServiceFailed, TimedOut
 from backend_demo.operations.gateway_http import Http
+
+# isort: split
+from httpx_sse import EventSource, ServerSentEvent, SSEError  # after the line above, which loads httpx without its CLI
 
 ROUTE = "/v1/stream"
 #: Pauses before the gateway is asked again.
