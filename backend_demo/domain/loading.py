@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.names import name_problem, number_in, number_of
@@ -97,8 +98,18 @@ class Draft:
     Of two readings with one identity the first wins, of two averages the last.
     """
 
-    def __init__(self, position: Position, processed: Partitions, aggregated: Partitions) -> None:
-        """`processed` and `aggregated`: the batch's records of `processed-data` and `aggregated-data`."""
+    def __init__(
+        self,
+        position: Position,
+        processed: Partitions,
+        aggregated: Partitions,
+        ends: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """`processed` and `aggregated`: the batch's records of `processed-data` and `aggregated-data`.
+
+        `ends`: where partitions of `processed-data` end, for those of which it is known.
+        """
+        self._ends = ends
         arrived = {
             **{(PROCESSED_DATA, number): records for number, records in processed.items()},
             **{(AGGREGATED_DATA, number): records for number, records in aggregated.items()},
@@ -166,6 +177,7 @@ class Draft:
         """`loaded`: where the partition of `processed-data` with this number ends once the batch is loaded.
 
         A repair waits for its reading, and everything behind it waits too: later averages know about that reading.
+        One whose reading is not in the log would wait for ever: it is refused.
         """
         if partition in self._held:
             self._held[partition].extend(records)
@@ -184,6 +196,9 @@ class Draft:
                 averages[repairs.get(sensor, 0)].stored[sensor, aggregate.timestamp] = aggregate.value
             elif aggregate.repair is None:
                 self._refuse(Rejected("field", "neither an average nor a repair", raw), record, partition)
+            elif aggregate.repair >= self._ends.get(partition, aggregate.repair + 1):
+                detail = f"repairs offset {aggregate.repair} of {PROCESSED_DATA}, which ends at {self._ends[partition]}"
+                self._refuse(Rejected("field", detail, raw), record, partition)
             elif aggregate.repair >= loaded:
                 self._held[partition] = [record, *waiting]
             else:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import asyncpg
 import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import Histogram
 
 from backend_demo import metrics
-from backend_demo.adapters import postgres
+from backend_demo.adapters import kafka, postgres
+from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain import loading
 from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.loading import Draft, Gap, Key, LoadPlan, Position, conflicts, start
@@ -43,8 +46,16 @@ log = structlog.get_logger(__name__)
 #: Records decoded at a time, about a millisecond: in between, the transaction under way goes on.
 PORTION = 1_000
 
+#: How long a repair waits for its reading before Kafka is asked whether there is one, and between questions, seconds.
+HELD_LIMIT_S = 5.0
+
 #: How long a rebalance waits for the transaction under way, seconds.
 REVOKED_LIMIT_S = 10.0
+
+
+async def ends_unknown(partitions: Collection[int]) -> Mapping[int, int]:
+    """Nobody is asked."""
+    return {}
 
 
 class Loader:
@@ -61,7 +72,9 @@ class Loader:
         process: ServiceProcess,
         session: Session,
         tracing: Tracing = OFF,
+        ends: Callable[[Collection[int]], Awaitable[Mapping[int, int]]] = ends_unknown,
     ) -> None:
+        """`ends`: where partitions of `processed-data` end, as Kafka has it now."""
         self._window = settings.aggregation_window
         self._producer = producer
         self._progress = progress
@@ -71,6 +84,9 @@ class Loader:
         self._tables = Tables()
         self._position = Position()
         self._under_way: asyncio.Task[None] | None = None
+        self._ends = ends
+        self._held: dict[int, tuple[int, float]] = {}
+        """The offset at which a partition of `aggregated-data` waits, and since when, or since the last question."""
 
     # -- PartitionListener
 
@@ -105,12 +121,26 @@ class Loader:
 
     async def plan(self, batch: Batch) -> LoadPlan:
         """Decodes the batch and decides what its transaction does."""
-        draft = Draft(self._position, batch.of(PROCESSED_DATA), batch.of(AGGREGATED_DATA))
+        ends = await self._ends_of_waiting(time.monotonic())
+        draft = Draft(self._position, batch.of(PROCESSED_DATA), batch.of(AGGREGATED_DATA), ends)
         _report(draft.gaps)
         for _ in draft.take(PORTION):
             await asyncio.sleep(0)  # the transaction under way goes on
         plan, self._position = draft.plan()
         return plan
+
+    async def _ends_of_waiting(self, now: float) -> Mapping[int, int]:
+        """Where `processed-data` ends, for partitions that have waited for long."""
+        heads = {partition: records[0].offset for partition, records in self._position.held.items()}
+        self._held = {
+            partition: known if (known := self._held.get(partition, (-1, now)))[0] == offset else (offset, now)
+            for partition, offset in heads.items()
+        }
+        long = [partition for partition, (_, since) in self._held.items() if now - since > HELD_LIMIT_S]
+        if not long:
+            return {}
+        self._held.update({partition: (heads[partition], now) for partition in long})
+        return await self._ends(long)
 
     async def committed(self) -> None:
         """Waits for the transaction under way. Raises what has ended it."""
@@ -214,6 +244,20 @@ async def postgres_up(dsn: str) -> bool:
     return True
 
 
+async def ends_of_processed(brokers: Brokers, partitions: Collection[int]) -> Mapping[int, int]:
+    """Where these partitions end; empty while Kafka does not say it."""
+    consumer = kafka.reader(brokers, "bdemo-loader-ends", request_timeout_s=10.0)
+    try:
+        async with asyncio.timeout(10.0):
+            await consumer.start()
+            found = await consumer.end_offsets([TopicPartition(PROCESSED_DATA, number) for number in partitions])
+        return {each.partition: end for each, end in found.items()}
+    except (KafkaError, OSError):
+        return {}
+    finally:
+        await consumer.stop()
+
+
 def _leave_to_the_loader(batch: Batch) -> None:
     """The batch's transaction is still under way: the loader counts it after the commit."""
 
@@ -231,7 +275,8 @@ async def main(settings: Settings, process: ServiceProcess, stop: asyncio.Event)
         paced=True,
     )
     session = Session(settings.postgres_dsn)
-    loader = Loader(settings, worker.producer, worker.progress, process, session, worker.tracing)
+    ends = partial(ends_of_processed, Brokers.of(settings))
+    loader = Loader(settings, worker.producer, worker.progress, process, session, worker.tracing, ends)
     try:
         await worker.run(
             lambda batches: run(batches, loader),

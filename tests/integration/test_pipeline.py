@@ -157,3 +157,37 @@ def test_bad_records_in_later_topics_become_dead_letters(settings: Settings, sql
         + [("sensor-data", "key"), ("sensor-data", "empty"), ("aggregated-data", "json"), ("aggregated-data", "field")]
     )
     assert sql("select * from temperature where sensor_num = $1", sensor) == []
+
+
+def test_a_forged_repair_becomes_a_dead_letter_and_averages_go_on(settings: Settings, sql: Any, bdemo: Any) -> None:
+    """It waits for a reading that is not there, and everything behind it in its partition waits too."""
+    import asyncio
+
+    from backend_demo.domain.reading import Aggregate, encode
+    from backend_demo.domain.topics import AGGREGATED_DATA, PARTITIONS
+    from backend_demo.faust_batch.producer import BatchProducer, partition_of
+
+    sensor, now = new_sensor(), round(time.time(), 3)
+    key = b"%d" % sensor
+
+    async def forge() -> None:
+        producer = BatchProducer(**brokers(settings).connection(), client_id="test")
+        forged = encode(Aggregate(sensor, now, repair=10**12))
+        await producer.send({(AGGREGATED_DATA, partition_of(key, PARTITIONS)): [(key, forged)]})
+        await producer.stop()
+
+    asyncio.run(forge())
+    sent = 0
+
+    def averages_go_on() -> bool:
+        nonlocal sent
+        publisher.reading(sensor, now + sent, 20.0)
+        publisher.settle()
+        sent += 1
+        return bool(sql("select count(*) from average where sensor_num = $1", sensor)[0][0])
+
+    with Publisher(settings) as publisher:
+        eventually(averages_go_on, "an average behind it")
+    (letter,) = dead_letters(bdemo, sensor)
+    assert (letter["headers"]["stage"], letter["headers"]["reason"]) == ("loader", "field")
+    assert "repairs offset 1000000000000 of processed-data" in letter["headers"]["detail"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,6 +171,37 @@ def test_nothing_overtakes_a_repair_that_waits_for_its_reading(
         if crash:
             position = Position.at(position.fence)
     assert position.fence == {P: 7, A: len(aggregated)}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_repair_of_a_reading_that_is_not_in_the_log_is_refused_once_that_is_known(known: bool) -> None:
+    """Nothing of its partition could be loaded any more."""
+    forged = Rec(0, b"1", encode(Aggregate(1, 1.0, repair=7)))
+    averages = [Rec(1, b"1", encode(Aggregate(1, 2.0, 20.0)))]
+    _, position = planned(BEGIN, [reading(0, 1, 2.0, 20.0)], [forged, *averages])
+    assert position.held == {0: [forged, *averages]}
+    draft = Draft(position, {}, {}, {0: 7} if known else {})
+    for _ in draft.take(1):
+        pass
+    plan, position = draft.plan()
+    if known:
+        (letter,) = plan.dead_letters
+        assert (letter.reason, letter.offset) == ("field", 0)
+        assert "repairs offset 7 of processed-data, which ends at 7" in letter.detail
+        assert (position.held, position.fence[A]) == ({}, 2)
+        assert [list(step.stored) for step in plan.averages] == [[(1, 2.0)]]
+    else:
+        assert (plan.dead_letters, position.fence[A]) == ([], 0)
+
+
+def test_a_repair_of_the_logs_last_reading_waits_for_it() -> None:
+    repair = Rec(0, b"1", encode(Aggregate(1, 1.0, repair=6)))
+    _, position = planned(BEGIN, [], [repair])
+    draft = Draft(position, {}, {}, {0: 7})
+    for _ in draft.take(1):
+        pass
+    plan, position = draft.plan()
+    assert (plan.dead_letters, position.held) == ([], {0: [repair]})
 
 
 def test_the_names_in_a_batch() -> None:
