@@ -28,6 +28,9 @@ class NetworkSettings(BaseSettings):
     network_tokens: values.Tokens = Field(
         (), repr=False, description="Tokens that the gateway asks for at `listen`; the stack makes one."
     )
+    gateway_private: bool = Field(
+        False, description="The gateway asks for a token on this machine as well; the stack makes one."
+    )
     stats_allowed_hosts: tuple[str, ...] = Field(
         (),
         description="Host names that requests of metrics may use, besides localhost, `stats_host` and, where that is "

@@ -20,6 +20,7 @@ from backend_demo.cli import (
     logs,
     migrate,
     mqtt,
+    open_page,
     query,
     render,
     run,
@@ -69,6 +70,7 @@ app.command("up", rich_help_panel=STACK)(up.up)
 app.command("down", rich_help_panel=STACK)(down.down)
 app.command("status", rich_help_panel=STACK)(status.status)
 app.command("top", rich_help_panel=STACK)(top)
+app.command("open", rich_help_panel=STACK)(open_page.open_page)
 app.command("scale", rich_help_panel=STACK)(scale.scale)
 app.command("logs", rich_help_panel=STACK)(logs.logs)
 app.add_typer(mqtt.app, name="mqtt", rich_help_panel=STACK)

@@ -41,7 +41,11 @@ class NetworkAccess:
 
 
 def check(settings: Settings) -> None:
-    """Raises UsageError when the stack cannot be opened to the network as the settings ask."""
+    """Raises UsageError when the stack cannot be opened to the network, or closed to others, as the settings ask."""
+    if settings.gateway_private and settings.stack == "compose":
+        raise UsageError(
+            "--private cannot be combined with --stack compose", hint="set BDEMO_GATEWAY_TOKENS in compose/.env instead"
+        )
     if not settings.listen:
         return
     if settings.stack == "compose":

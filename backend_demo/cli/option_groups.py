@@ -67,8 +67,9 @@ class GatewayOptions:
 
     def address(self) -> tuple[str, str]:
         """URL and token. Raises NoStack when no URL is given and no stack runs."""
-        settings = options.settings(state_dir=self.state_dir)
-        url = self.url if self.url is not None else options.attached(self.state_dir).gateway_url
+        own = self.url is None
+        settings = options.attached(self.state_dir) if own else options.settings(state_dir=self.state_dir)
+        url = settings.gateway_url if self.url is None else self.url
         return url, settings.gateway_token if self.token is None else self.token
 
     def connect(self) -> Gateway:

@@ -61,6 +61,13 @@ Sensors = Annotated[
 ]
 
 
+class GatewayPage(StrEnum):
+    """The pages of the gateway."""
+
+    console = "console"
+    docs = "docs"
+
+
 class Output(StrEnum):
     """Forms of a result."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from backend_demo.cli import down, env, logs, migrate, scale, simulate, status, up, verify
+from backend_demo.cli import down, env, logs, migrate, open_page, scale, simulate, status, up, verify
 from backend_demo.cli.bench.result import BenchResult
 from backend_demo.cli.mqtt import user_add, user_ls, user_rm
 from backend_demo.cli.query.documents import QueryDocument, SqlDocument
@@ -27,6 +27,7 @@ DOCUMENTS: dict[str, Any] = {
     "bdemo.mqtt.user.add/1": user_add.Document,
     "bdemo.mqtt.user.ls/1": user_ls.Document,
     "bdemo.mqtt.user.rm/1": user_rm.Document,
+    "bdemo.open/1": open_page.Document,
     "bdemo.query/1": QueryDocument,
     "bdemo.scale/1": scale.Document,
     "bdemo.secrets.ls/1": ls.Document,

@@ -70,6 +70,9 @@ def up(
             "--tls", help="MQTT and the gateway also speak TLS, on ports of their own; without --listen on 127.0.0.1."
         ),
     ] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="The gateway asks for a token on this machine too; see bdemo open.")
+    ] = False,
     output: options.OutputFormat = options.Output.table,
 ) -> None:
     """Start the stack in the background.
@@ -87,6 +90,7 @@ def up(
       $ bdemo up --any-port
       $ bdemo up --listen 192.168.1.20
       $ bdemo up --tls
+      $ bdemo up --private && bdemo open
       $ bdemo up --state-dir /tmp/second --port-offset 10000
     """
     from backend_demo.cli.progress import StartProgress
@@ -97,7 +101,12 @@ def up(
 
     copies = options.copies(scale or [])
     settings = options.settings(
-        state_dir=state_dir, port_offset=port_offset, stack=stack, profiles=profiles or None, listen=listen
+        state_dir=state_dir,
+        port_offset=port_offset,
+        stack=stack,
+        profiles=profiles or None,
+        listen=listen,
+        gateway_private=private or None,
     )
     if tls and not settings.listen:
         settings = settings.model_copy(update={"listen": network.LOOPBACK})
@@ -119,6 +128,11 @@ def up(
         render.say(
             f"[yellow]the stack was running, and is not open at {settings.listen}[/]; "
             "to open it: bdemo down, then bdemo up again"
+        )
+    if settings.gateway_private and not state.record.settings().get("gateway_private"):
+        render.say(
+            "[yellow]the stack was running, and its gateway asks for no token[/]; "
+            "to change that: bdemo down, then bdemo up --private"
         )
     done = Document(
         started=change.started,

@@ -26,6 +26,7 @@ from backend_demo.gateway.edge.access import Access
 from backend_demo.gateway.edge.compression import Compressed
 from backend_demo.gateway.edge.http_protocol import BoundedProtocol
 from backend_demo.gateway.edge.limits import Heads, Limited
+from backend_demo.gateway.edge.logins import Logins
 from backend_demo.gateway.edge.measure import Measured
 from backend_demo.gateway.edge.ws_protocol import FramesProtocol
 from backend_demo.gateway.ingest.writer import ReadingWriter
@@ -38,6 +39,7 @@ from backend_demo.gateway.routes import (
     health,
     ingest,
     latest,
+    login,
     mqtt,
     original,
     readings,
@@ -108,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.tracer = traces.Tracer(settings, app)
+    app.state.logins = Logins(settings)
     brokers = Brokers.of(settings)
     app.state.live = Live(brokers, clients_max=settings.stream_clients)
     app.state.dead_letters = DeadLetterReader(brokers)
@@ -116,14 +119,27 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     docs.install(app)
     console.install(app)
-    for module in (original, sensors, readings, ingest, averages, latest, stream, dead_letters, stats, traces, health):
+    for module in (
+        original,
+        sensors,
+        readings,
+        ingest,
+        averages,
+        latest,
+        stream,
+        dead_letters,
+        stats,
+        traces,
+        health,
+        login,
+    ):
         app.include_router(module.router)
     app.router.routes += [websocket.route, mqtt.route(settings)]
     latest_route = next(route for route in original.router.routes if getattr(route, "path", "") == original.LATEST)
     # the last one added handles a request first
     app.add_middleware(Compressed)
     app.add_middleware(Direct, route=latest_route)
-    app.add_middleware(Access, settings=settings)
+    app.add_middleware(Access, settings=settings, logins=app.state.logins)
     app.add_middleware(Limited)
     if settings.gateway_cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.gateway_cors_origins, **_CORS)

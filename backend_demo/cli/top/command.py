@@ -57,7 +57,7 @@ def top(
 
     from backend_demo.cli.top.source import StackSource
 
-    token = options.settings(state_dir=directory).gateway_token
+    token = options.attached(directory).gateway_token
     with closing(StackSource(directory, token=token)) as source:
         if once:
             from backend_demo.cli.render import show

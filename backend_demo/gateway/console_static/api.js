@@ -51,7 +51,7 @@ export async function request(path, params = {}, init = {}) {
   if (token.get()) headers.set("Authorization", `Bearer ${token.get()}`);
   let answer;
   try {
-    answer = await fetch(url, { ...init, headers, cache: "no-store", credentials: "omit", redirect: "error" });
+    answer = await fetch(url, { ...init, headers, cache: "no-store", credentials: "same-origin", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const away = new Away();

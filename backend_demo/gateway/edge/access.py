@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend_demo.gateway import problems
 from backend_demo.gateway.edge import exposure
+from backend_demo.gateway.edge.logins import ISSUE, REDEEM, Logins
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 #: Methods that change nothing.
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
-#: Paths served without a token: health, the API's documentation, and the console's page, which holds no data.
-OPEN = ("/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json")
+#: Paths served without a token: health, the API's documentation, the console's page, which holds no data, the login.
+OPEN = ("/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", REDEEM)
 OPEN_FOLDERS = ("/docs/assets/", "/console/")
 
 #: Paths where the MQTT users count, and no token: readings by HTTP, and MQTT over WebSocket.
@@ -40,12 +41,13 @@ _WHO = 'Bearer realm="bdemo"'
 class Access:
     """Middleware that refuses requests without access. It reads only the head, in a few microseconds."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, logins: Logins) -> None:
         self._app = app
         self._hosts = Hosts(settings)
         self._tokens = [_digest(token.encode()) for token in settings.gateway_tokens]
         self._network_tokens = [_digest(token.encode()) for token in settings.network_tokens]
         self._network = bool(settings.listen)
+        self._logins = logins
         self._origins = frozenset(origin.encode() for origin in settings.gateway_cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,9 +76,11 @@ class Access:
         tokens = self._network_tokens if self._network and scope["scheme"] in ("https", "wss") else self._tokens
         if tokens and not (safe and is_open(scope["path"])):
             given = token_of(scope)
-            if given is None:
+            if given is None and self._logins.knows(scope):
+                tokens = []  # from here on as where nobody is asked for one
+            elif given is None:
                 return _unauthorized("this gateway requires a token: Authorization: Bearer TOKEN", _WHO)
-            if not _knows(tokens, given):
+            elif not _knows(tokens, given):
                 return _unauthorized("invalid token", f'{_WHO}, error="invalid_token"')
         if not safe:
             return self._unsafe(scope, tokens)
@@ -87,7 +91,7 @@ class Access:
         if scope["type"] == "websocket":
             if self._is_own(scope):
                 return None
-        elif tokens:
+        elif tokens and scope["path"] != ISSUE:
             return problems.problem(403, "read_only", "tokens are read-only")
         elif same_origin(scope):
             return None

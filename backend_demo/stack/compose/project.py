@@ -39,7 +39,7 @@ _NOT_PASSED_ON = {
     *("mqtt_host", "mqtt_username", "mqtt_password", "postgres_dsn", "gateway_host", "gateway_url", "stats_host"),
     *("gateway_token", "gateway_tokens", "gateway_tls_cert", "gateway_tls_key", "gateway_plaintext"),
     *("gateway_published_on_loopback", "gateway_allowed_hosts", "metrics_targets", "postgres_reader_dsn"),
-    *("mqtt_users_file", "mqtt_listen_host", "listen", "tls_cert", "tls_key", "network_tokens"),
+    *("mqtt_users_file", "mqtt_listen_host", "listen", "tls_cert", "tls_key", "network_tokens", "gateway_private"),
     *("mqtt_tls", "mqtt_ca_file", "mqtt_client_cert", "mqtt_client_key"),
     *(port for service in SERVICES.values() for port in service.ports),
 }

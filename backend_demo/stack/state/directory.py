@@ -63,13 +63,16 @@ class StateDirectory(Paths):
         # the broker of a bridge is not the stack's: its user is in the settings
         elsewhere = (recorded.get("mqtt_source"), recorded["stack"]) == ("bridge", "embedded")
         kafka_asks = str(recorded.get("kafka_security_protocol")).startswith("SASL")
-        own_token = (self.secrets.of(TOKEN),) if recorded.get("listen") else ()
+        private = bool(recorded.get("gateway_private"))
+        token = self.secrets.of(TOKEN) if recorded.get("listen") or private else ""
+        own_token = (token,) if token else ()
         return Settings(
             **{
                 **recorded,
                 "state_dir": self.path,
                 "failpoint": settings.failpoint,
-                "gateway_tokens": settings.gateway_tokens,
+                "gateway_tokens": settings.gateway_tokens or (own_token if private else ()),
+                "gateway_token": settings.gateway_token or (token if private else ""),
                 "tracing_endpoint": settings.tracing_endpoint or recorded.get("tracing_endpoint", ""),
                 "postgres_dsn": self.postgres_dsn(postgres),
                 "kafka_username": kafka if kafka_asks else "",

@@ -22,6 +22,7 @@ from backend_demo.errors import ConfigurationInvalid
 from backend_demo.gateway import problems
 from backend_demo.gateway.edge import exposure, limits
 from backend_demo.gateway.edge.access import READINGS, Access, Hosts, is_open, same_origin, token_of
+from backend_demo.gateway.edge.logins import Logins
 from backend_demo.settings import Settings
 
 TOKENS = ("a" * 32, "B.c_d~e+f-" * 4)
@@ -29,6 +30,10 @@ TOKENS = ("a" * 32, "B.c_d~e+f-" * 4)
 
 def settings(**more: Any) -> Settings:
     return Settings(**more)
+
+
+def access(app: Any, found: Settings) -> Access:
+    return Access(app, found, Logins(found))
 
 
 def ask(app: Any, method: str, path: str, headers: dict[str, str], content: Any = None) -> httpx.Response:
@@ -49,7 +54,7 @@ def test_at_listen_a_token_is_needed_and_on_this_machine_none() -> None:
     async def reached(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("reached")(scope, receive, send)
 
-    app = Access(reached, settings(listen="192.0.2.7", network_tokens=TOKENS[:1]))
+    app = access(reached, settings(listen="192.0.2.7", network_tokens=TOKENS[:1]))
     bearer = {"Authorization": f"Bearer {TOKENS[0]}"}
     wrong = {"Authorization": f"Bearer {TOKENS[1]}"}
 
@@ -213,7 +218,7 @@ def status(app: Access, method: str = "GET", path: str = "/v1/latest", **headers
 
 
 def test_tokens_are_read_only() -> None:
-    app = Access(_anything, settings(gateway_tokens=TOKENS))
+    app = access(_anything, settings(gateway_tokens=TOKENS))
     assert status(app) == (401, "unauthorized")
     assert status(app, path="/healthz") == (200, "")
     assert status(app, "POST", path="/healthz") == (401, "unauthorized")
@@ -230,7 +235,7 @@ def test_tokens_are_read_only() -> None:
 
 
 def test_without_tokens_foreign_pages_cannot_write() -> None:
-    app = Access(_anything, settings(gateway_cors_origins=("https://friend.example",)))
+    app = access(_anything, settings(gateway_cors_origins=("https://friend.example",)))
     assert status(app, "POST") == (200, "")
     assert status(app, "POST", origin="http://localhost:8007") == (200, "")
     for origin in ("http://evil.example", "https://friend.example"):
@@ -243,7 +248,7 @@ def test_only_an_mqtt_user_publishes_and_no_foreign_page() -> None:
     """Whether the user may is for the route to say; a token of the gateway neither is needed nor helps."""
     friend = "https://friend.example"
     for tokens in ((), TOKENS):
-        app = Access(_anything, settings(gateway_tokens=tokens, gateway_cors_origins=(friend,)))
+        app = access(_anything, settings(gateway_tokens=tokens, gateway_cors_origins=(friend,)))
         assert status(app, "POST", "/v1/readings") == (200, "")
         for origin in ("http://evil.example", friend):
             assert status(app, "POST", "/v1/readings", origin=origin) == (403, "cross_origin")
@@ -254,7 +259,7 @@ def test_only_an_mqtt_user_publishes_and_no_foreign_page() -> None:
 
 
 def test_mqtt_over_websocket_needs_no_token_and_comes_from_no_foreign_page() -> None:
-    app = Access(_accepting, settings(gateway_tokens=TOKENS))
+    app = access(_accepting, settings(gateway_tokens=TOKENS))
     assert shake_hands(app, path="/mqtt") == [{"type": "websocket.accept"}]
     assert shake_hands(app, (b"origin", b"https://evil.example"), path="/mqtt")[0]["status"] == 403
 
@@ -287,7 +292,7 @@ async def _accepting(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def test_a_websocket_sends_its_token_in_a_header_or_as_a_subprotocol() -> None:
-    app = Access(_accepting, settings(gateway_tokens=TOKENS))
+    app = access(_accepting, settings(gateway_tokens=TOKENS))
     assert shake_hands(app)[0]["status"] == 401
     header = (b"authorization", f"Bearer {TOKENS[1]}".encode())
     assert shake_hands(app, header) == [{"type": "websocket.accept"}]
@@ -297,14 +302,14 @@ def test_a_websocket_sends_its_token_in_a_header_or_as_a_subprotocol() -> None:
 
 
 def test_a_websocket_comes_from_our_page_or_an_allowed_origin() -> None:
-    app = Access(_accepting, settings(gateway_cors_origins=("https://friend.example",)))
+    app = access(_accepting, settings(gateway_cors_origins=("https://friend.example",)))
     assert shake_hands(app, (b"origin", b"https://friend.example")) == [{"type": "websocket.accept"}]
     assert shake_hands(app, (b"origin", b"https://evil.example"))[0]["status"] == 403
 
 
 @pytest.mark.parametrize("headers", [[], [OURS, OURS], [OURS, (b"host", b"evil.example")]])
 def test_exactly_one_host_header_is_required(headers: list[tuple[bytes, bytes]]) -> None:
-    refused = Access(_anything, settings())._refusal({"type": "http", "method": "GET", "path": "/", "headers": headers})
+    refused = access(_anything, settings())._refusal({"type": "http", "method": "GET", "path": "/", "headers": headers})
     assert refused is not None
     assert refused.status_code == 400
 

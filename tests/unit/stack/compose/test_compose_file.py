@@ -39,6 +39,7 @@ OWN = {
     "kafka_jvm_options",
     "instance",
     "gateway_url",
+    "gateway_private",
     "gateway_tls_cert",
     "gateway_tls_key",
     "gateway_plaintext",
