@@ -23,7 +23,7 @@ class Document:
 
 def open_page(
     page: Annotated[
-        GatewayPage, typer.Argument(help="console, or docs: the description of the API.")
+        GatewayPage, typer.Argument(metavar="PAGE", help="console, or docs: the description of the API.")
     ] = GatewayPage.console,
     print_only: Annotated[bool, typer.Option("--print", help="Print the address; start no browser.")] = False,
     state_dir: options.StateDir = None,

@@ -29,8 +29,8 @@ def rotate(
 ) -> None:
     """Replace passwords by new ones.
 
-    A running stack is stopped and started again with them. No reading is lost: clients wait for their acknowledgement
-    meanwhile. What you have started with the old ones, or copied them to, must be given the new ones.
+    A running stack is stopped and started again with them; no reading that it has acknowledged is lost. What uses a
+    password that is replaced, such as a device that connects as `sensor`, must be given the new one.
 
     The password of PostgreSQL's superuser stays: only bdemo itself uses it. So do those of a compose stack, which its
     containers make.
