@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from backend_demo.stack import probes
+from backend_demo.stack.compose import containers as compose_containers
 from backend_demo.stack.compose import docker as compose_docker
 from backend_demo.stack.services import mqtt_users
 from tests.compose.conftest import WITHOUT, Bdemo
@@ -94,6 +95,19 @@ def test_the_host_s_code_runs_in_the_place_of_a_container(bdemo: Bdemo, tmp_path
         assert run.returncode == 130, said
         assert states(bdemo)[service] == "ready"
         load.end()
+
+
+def test_a_container_that_is_no_copy_of_a_service_is_not_shown(bdemo: Bdemo) -> None:
+    """As that by which the users of MQTT are read, while it is there."""
+    before = states(bdemo)
+    image = bdemo.containers()["processing"].id
+    (image,) = compose_docker.ask("inspect", "--format", "{{.Image}}", image).split()
+    label = f"{compose_containers.PROJECT}={bdemo.stack.project.name}"
+    made = compose_docker.ask("create", "--label", label, image, "true").strip()
+    try:
+        assert states(bdemo).keys() == before.keys()
+    finally:
+        compose_docker.ask("rm", "-f", made)
 
 
 def test_what_is_killed_is_mended_by_up_and_nothing_is_lost(bdemo: Bdemo, tmp_path: Path) -> None:

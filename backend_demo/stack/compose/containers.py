@@ -82,9 +82,14 @@ def of_project(project: str) -> dict[str, Container]:
             if attempt == 3:
                 raise
         else:
-            containers = [_container(each) for each in found if each["Config"]["Labels"].get(_ONE_OFF) != "True"]
+            containers = [_container(each) for each in found if _is_a_copy(each["Config"]["Labels"])]
             return {container.name: container for container in containers}
     raise AssertionError("unreachable")
+
+
+def _is_a_copy(labels: Mapping[str, str]) -> bool:
+    """Whether a container is a copy of a service: one that does one thing and goes has no number, or is told apart."""
+    return _NUMBER in labels and labels.get(_ONE_OFF) != "True"
 
 
 def _container(inspected: Mapping[str, Any]) -> Container:
