@@ -79,3 +79,16 @@ def test_why_there_is_no_address_is_told(gateway: GatewayProcess) -> None:
         login.address(gateway.url, "x" * 32, "/")
     with pytest.raises(BdemoError, match="does not answer"):
         login.address("http://127.0.0.1:1", TOKEN, "/")
+
+
+def test_where_no_token_is_asked_for_no_cookie_is_given(database: PostgresServer) -> None:
+    """It would stand for the token of `listen`, which nobody has shown."""
+    with serving(database.dsn("bdemo_reader")) as gateway:
+        refused = httpx.post(f"{gateway.url}/v1/login")
+        assert (refused.status_code, refused.json()["code"]) == (403, "no_login")
+        assert login.address(gateway.url, TOKEN, "/docs") == f"{gateway.url}/docs"
+
+
+def test_a_cookie_gets_no_further_addresses(gateway: GatewayProcess, browser: httpx.Client) -> None:
+    browser.get(login.address(gateway.url, TOKEN, "/"))
+    assert browser.post("/v1/login").status_code == 403

@@ -91,7 +91,10 @@ class Access:
         if scope["type"] == "websocket":
             if self._is_own(scope):
                 return None
-        elif tokens and scope["path"] != ISSUE:
+        elif scope["path"] == ISSUE and same_origin(scope):
+            # without a token, its cookie would stand for one that nobody has shown
+            return None if tokens else problems.problem(403, "no_login", "no token is needed here")
+        elif tokens:
             return problems.problem(403, "read_only", "tokens are read-only")
         elif same_origin(scope):
             return None
