@@ -1,9 +1,7 @@
 """Connecting to PostgreSQL: options, credentials, time limits, and which failures pass by themselves.
 
-A DSN decides for itself. What it leaves out, asyncpg takes from the environment of the user's shell: PGHOST, PGPORT,
-PGUSER, PGDATABASE, PGPASSWORD or ~/.pgpass (PGPASSFILE), PGSERVICE, and for TLS PGSSLMODE and its companions.
-PGTARGETSESSIONATTRS always counts. That is wanted: users' own servers are reached as with psql. The DSNs of a stack
-name everything but the TLS mode, which is `prefer` without PGSSLMODE.
+A DSN decides for itself, and means what it means to libpq. Of the environment of the user's shell only a password
+counts that the DSN leaves out: PGPASSWORD, or ~/.pgpass (PGPASSFILE).
 """
 
 from __future__ import annotations
@@ -116,7 +114,7 @@ async def connect_to_stack(
 ) -> asyncpg.Connection:
     """A connection to a stack's own server, without TLS: it listens on loopback or in its network of containers only.
 
-    All is named, so nothing but PGTARGETSESSIONATTRS is taken from the environment. Raises FAILURES.
+    All is named, so nothing is taken from the environment. Raises FAILURES.
     """
     return await asyncpg.connect(host=host, port=port, user=user, password=password, database=database, ssl=False)
 

@@ -176,3 +176,25 @@ def test_a_refusal_is_one_line_at_once(
         assert not postgres.is_transient(raised.value)
     with pytest.raises(ServiceFailed, match=said):
         upgrade(dsn)
+
+
+@pytest.mark.parametrize(("answer", "more"), [(b"", None), (b"S", None), (b"S", b""), (b"S", b"\x16\x03\x03")])
+def test_a_server_that_is_cut_off_is_away_and_not_refused(answer: bytes, more: bytes | None) -> None:
+    """As one that restarts: whoever waits for it goes on waiting."""
+
+    async def attempt() -> BaseException:
+        async def cut_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(8)
+            writer.write(answer)
+            if more is not None:  # within the handshake
+                await reader.read(1)
+                writer.write(more)
+            writer.close()
+
+        async with await asyncio.start_server(cut_off, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(postgres.FAILURES) as raised:
+                await postgres.connect(f"postgresql://bdemo:x@127.0.0.1:{port}/temperature?sslmode=require")
+            return raised.value
+
+    assert postgres.is_transient(asyncio.run(attempt()))
