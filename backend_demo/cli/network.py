@@ -44,7 +44,7 @@ def check(settings: Settings) -> None:
     """Raises UsageError when the stack cannot be opened to the network, or closed to others, as the settings ask."""
     if settings.gateway_private and settings.stack == "compose":
         raise UsageError(
-            "--private cannot be combined with --stack compose", hint="set BDEMO_GATEWAY_TOKENS in compose/.env instead"
+            "--private cannot be combined with --stack compose", hint="only the embedded stack has such a gateway"
         )
     if not settings.listen:
         return

@@ -17,7 +17,8 @@ def rotate(state: StateDirectory, names: Collection[str], report: Report) -> tup
     The servers are told when they start: MQTT by its file of users, Kafka by its data, PostgreSQL by its superuser,
     whose own password stays. Raises NoStack, UnknownName, UsageError; what `Stack.up` raises.
     """
-    if state.record.kind() == "compose" or state.compose.is_dir():
+    kind = state.record.kind()
+    if kind == "compose" or (kind is None and state.compose.is_dir()):  # as `stack_in` has it
         raise UsageError(
             "the passwords of a compose stack are made by its containers", hint="new ones: bdemo down --wipe, bdemo up"
         )
