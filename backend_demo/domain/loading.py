@@ -1,14 +1,17 @@
-"""The loader's decisions: where to begin, what a batch brings to the tables, how far that moves the fence."""
+"""The loader's decisions: what a batch brings to the tables, how far that moves the fence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from types import MappingProxyType
+from typing import NamedTuple
 
 from backend_demo.domain.dead_letter import DeadLetter
+from backend_demo.domain.fence import Fence, Gap
 from backend_demo.domain.names import name_problem, number_in, number_of
-from backend_demo.domain.reading import UNREADABLE, Reading, Rejected, decode_aggregate
+from backend_demo.domain.reading import UNREADABLE, Aggregate, Reading, Rejected, decode_aggregate
 from backend_demo.domain.record import Partitions, dead_letter, read
 from backend_demo.domain.sensor_name import SensorName, decode_name, encode_name
 from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA, SENSOR_NAMES, Partition
@@ -18,38 +21,11 @@ Key = tuple[int, float]
 """Sensor number and timestamp: a reading's identity."""
 
 
-Fence = Mapping[Partition, int]
-"""How far each partition is loaded: the next offset."""
+class Ends(NamedTuple):
+    """Where partitions of `processed-data` end, as Kafka has it now, and Kafka's id of that topic."""
 
-
-@dataclass(frozen=True)
-class Gap:
-    """Records that were deleted before they were loaded, from offset `first` to `last`."""
-
-    partition: Partition
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where loading begins after an assignment."""
-
-    fence: Fence
-    moved: Fence
-    """The part of the fence that has to be stored: new partitions, and those whose log begins after their fence."""
-    gaps: tuple[Gap, ...]
-    recreated: Fence
-    """Partitions whose log ends before their fence, with that end: the topic was deleted and created again."""
-
-
-def start(logs: Mapping[Partition, tuple[int, int]], stored: Fence) -> Start:
-    """Begins each partition at its fence. `logs`: begin and end (exclusive) of each log; `stored`: the known fences."""
-    moved = {partition: begin for partition, (begin, _) in logs.items() if stored.get(partition, -1) < begin}
-    gaps = [Gap(partition, stored[partition], begin - 1) for partition, begin in moved.items() if partition in stored]
-    recreated = {partition: end for partition, (_, end) in logs.items() if stored.get(partition, -1) > end}
-    fence = {**{partition: stored[partition] for partition in logs if partition in stored}, **moved}
-    return Start(fence, moved, tuple(gaps), recreated)
+    by_partition: Mapping[int, int] = MappingProxyType({})
+    topic_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,11 +37,13 @@ class Position:
     """The offset after the last record read; ahead of the fence where records wait behind a repair."""
     held: Mapping[int, Sequence[Record]] = field(default_factory=dict)
     """Records of `aggregated-data`, by partition, from the first repair on whose reading is not loaded yet."""
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    """Kafka's ids of the topics; of those that have one."""
 
     @classmethod
-    def at(cls, fence: Fence) -> Position:
+    def at(cls, fence: Fence, topic_ids: Mapping[str, str] = MappingProxyType({})) -> Position:
         """The position after an assignment."""
-        return cls(fence, fence)
+        return cls(fence, fence, topic_ids=topic_ids)
 
 
 @dataclass
@@ -85,6 +63,8 @@ class LoadPlan:
     """To be stored one after the other: an average that follows a repair of its sensor knows more than the table."""
     fence: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
     """The next offset before and after, of each partition whose fence moves."""
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    """The ids of the topics, which must be those of the fence."""
     dead_letters: Sequence[DeadLetter] = ()
     contested: Mapping[Key, float] = field(default_factory=dict)
     """Identities with several values in the batch, and the first of these: it stays unless the table has another."""
@@ -103,13 +83,15 @@ class Draft:
         position: Position,
         processed: Partitions,
         aggregated: Partitions,
-        ends: Mapping[int, int] = MappingProxyType({}),
+        ends: Ends = Ends(),  # noqa: B008 - immutable
     ) -> None:
         """`processed` and `aggregated`: the batch's records of `processed-data` and `aggregated-data`.
 
-        `ends`: where partitions of `processed-data` end, for those of which it is known.
+        `ends`: of the partitions that were asked for.
         """
-        self._ends = ends
+        self._topic_id = position.topic_ids.get(PROCESSED_DATA, "")
+        # of a topic that has come since, nothing is loaded before the next assignment
+        self._ends = ends.by_partition if ends.topic_id == self._topic_id else {}
         arrived = {
             **{(PROCESSED_DATA, number): records for number, records in processed.items()},
             **{(AGGREGATED_DATA, number): records for number, records in aggregated.items()},
@@ -155,8 +137,16 @@ class Draft:
         moves = {
             partition: (before[partition], offset) for partition, offset in after.items() if offset != before[partition]
         }
-        plan = LoadPlan(self._readings, self._averages, moves, self._dead_letters, self._contested, self._duplicates)
-        return plan, Position(after, self._read_to, self._held)
+        plan = LoadPlan(
+            self._readings,
+            self._averages,
+            moves,
+            self._before.topic_ids,
+            self._dead_letters,
+            self._contested,
+            self._duplicates,
+        )
+        return plan, Position(after, self._read_to, self._held, self._before.topic_ids)
 
     def _take_processed(self, records: Iterable[Record]) -> None:
         readings = self._readings
@@ -177,7 +167,8 @@ class Draft:
         """`loaded`: where the partition of `processed-data` with this number ends once the batch is loaded.
 
         A repair waits for its reading, and everything behind it waits too: later averages know about that reading.
-        One whose reading is not in the log would wait for ever: it is refused.
+        One whose reading is not in the log would wait for ever: it is refused. A reading of a log that is gone is in
+        the table, or it never will be; whether that log is gone, or newer than this one, only Kafka knows.
         """
         if partition in self._held:
             self._held[partition].extend(records)
@@ -196,10 +187,10 @@ class Draft:
                 averages[repairs.get(sensor, 0)].stored[sensor, aggregate.timestamp] = aggregate.value
             elif aggregate.repair is None:
                 self._refuse(Rejected("field", "neither an average nor a repair", raw), record, partition)
-            elif aggregate.repair >= self._ends.get(partition, aggregate.repair + 1):
+            elif self._is_of_this_log(aggregate) and aggregate.repair >= self._ends.get(partition, inf):
                 detail = f"repairs offset {aggregate.repair} of {PROCESSED_DATA}, which ends at {self._ends[partition]}"
                 self._refuse(Rejected("field", detail, raw), record, partition)
-            elif aggregate.repair >= loaded:
+            elif aggregate.repair >= loaded if self._is_of_this_log(aggregate) else partition not in self._ends:
                 self._held[partition] = [record, *waiting]
             else:
                 before = repairs.get(sensor, 0)
@@ -207,6 +198,9 @@ class Draft:
                 repairs[sensor] = before + 1
                 if before + 1 == len(averages):
                     averages.append(Averages())
+
+    def _is_of_this_log(self, repair: Aggregate) -> bool:
+        return repair.topic_id is None or repair.topic_id == self._topic_id
 
     def _refuse(self, rejected: Rejected, record: Record, partition: int) -> None:
         self._dead_letters.append(dead_letter("loader", rejected, record, AGGREGATED_DATA, partition))

@@ -56,12 +56,14 @@ class Aggregate(msgspec.Struct, gc=False, omit_defaults=True):
 
     A repair names a reading too old for the aggregator's state. `repair` is the reading's offset in the partition of
     `processed-data` with the same number: once the loader has loaded up to it, the averages can be computed in SQL.
+    `topic_id`: Kafka's id of that topic; None where Kafka has none.
     """
 
     sensor: Sensor
     timestamp: Time
     value: float | None = None
     repair: int | None = None
+    topic_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

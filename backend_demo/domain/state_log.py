@@ -5,22 +5,62 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 import msgspec
 
 from backend_demo.domain.average import Window
+from backend_demo.kafka_record import LogRange
 
 #: Share of a partition's windows that is kept when it has too many.
 KEPT = 0.9
 
-#: Key of the record with the newest time in an evicted window of its partition; all other keys are sensors.
+#: Key of the record with the newest time in an evicted window of its partition.
 HORIZON = b"horizon"
+
+#: Key of the record that says which topic a partition's windows are of; all other keys are sensors.
+SOURCE = b"source"
+
+#: Bits of a window's offset that hold the offset in its topic; those above, how often the topic was created again.
+OFFSET_BITS = 40
 
 StateRecord = tuple[bytes, bytes | None] | tuple[bytes, bytes | None, list[tuple[str, bytes]]]
 """Key, value and, in the record of an evicted window, headers."""
 
 encode_window = msgspec.json.Encoder().encode
 decode_window = msgspec.json.Decoder(Window).decode
+
+
+class StateSource(msgspec.Struct, frozen=True):
+    """The topic of a partition's windows: Kafka's id of it, and how often it was deleted and created again.
+
+    An offset of a later one is above every offset of those before.
+    """
+
+    topic_id: str = ""
+    generation: int = 0
+    reread: int | None = None
+    """The offset that was committed when the windows were lost: as long as it is, they begin again from the first."""
+
+    @property
+    def base(self) -> int:
+        """What is added to an offset of the topic."""
+        return self.generation << OFFSET_BITS
+
+
+encode_source = msgspec.json.Encoder().encode
+decode_source = msgspec.json.Decoder(StateSource).decode
+
+
+class StateFit(Enum):
+    """What the windows of a partition are to its log."""
+
+    SAME = auto()
+    """They are of this log, as far as is known."""
+    CREATED_AGAIN = auto()
+    """They are of a topic that was deleted; another one has its name now."""
+    LOST = auto()
+    """They are not complete: `aggregation-state` itself was deleted and created again."""
 
 
 @dataclass
@@ -34,12 +74,19 @@ class PartitionLog:
     windows: dict[int, Window] = field(default_factory=dict)
     horizon: float | None = None
     """The newest time in an evicted window."""
+    source: StateSource | None = None
+    """The newest one; None while nothing has said it."""
     _evicted: dict[int, int] = field(default_factory=dict)
 
     def read(self, key: bytes, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
         """Takes the next record."""
         if key == HORIZON:
             self.horizon = max(float(value or -1.0), self.horizon or -1.0)
+            return
+        if key == SOURCE:
+            source = decode_source(value or b"{}")
+            if self.source is None or self.source.generation <= source.generation:
+                self.source = source
             return
         sensor = int(key)
         known = self.windows.get(sensor)
@@ -58,6 +105,18 @@ class PartitionLog:
         """The newest record of `processed-data` in these windows; -1 for none."""
         return max((window.offset for window in self.windows.values()), default=-1)
 
+    def examine(self, log: LogRange) -> StateFit:
+        """Compares these windows with the log that they should be of."""
+        known = self.source or StateSource()
+        if self.newest_offset >= known.base + log.end or (
+            known.topic_id != log.topic_id and "" not in (known.topic_id, log.topic_id)
+        ):
+            return StateFit.CREATED_AGAIN
+        # an offset is committed after the source is stored
+        if log.committed is not None and (self.source is None or self.source.reread == log.committed):
+            return StateFit.LOST
+        return StateFit.SAME
+
     @property
     def newest_times(self) -> dict[int, float]:
         """The time of each sensor's newest reading."""
@@ -74,6 +133,8 @@ class State:
         """Sensors whose window has changed since `records` was last called, by partition."""
         self.horizons: dict[int, float] = {}
         """The newest time in an evicted window, by partition: a sensor without a window may have been evicted."""
+        self.sources: dict[int, StateSource] = defaultdict(StateSource)
+        """The topic of each partition's windows."""
 
     def new_window(self, partition: int) -> Window:
         """The window of a sensor that has none: empty, or truncated where the sensor may have been evicted."""
@@ -85,9 +146,40 @@ class State:
     def restore(self, loaded: Mapping[int, PartitionLog]) -> None:
         """Takes over these partitions and forgets all others: they may have other owners."""
         self.windows.clear()
-        self.windows.update({partition: found.windows for partition, found in loaded.items()})
+        for partition, found in loaded.items():
+            base = found.source.base if found.source else 0
+            self.windows[partition] = {key: window for key, window in found.windows.items() if window.offset >= base}
         self.changed.clear()
         self.horizons = {partition: found.horizon for partition, found in loaded.items() if found.horizon is not None}
+        self.sources.clear()
+        self.sources.update({partition: found.source for partition, found in loaded.items() if found.source})
+
+    def follow(self, partition: int, log: LogRange, fit: StateFit, *, latest: float | None) -> list[StateRecord]:
+        """Makes the windows of a partition those of this log; returns the records that keep it: none, where they are.
+
+        The table knows all readings of a topic that is gone, as far as they were ever stored: its windows are evicted.
+        `latest`: where windows were lost, no reading in them was newer; None: all their readings will come again.
+        """
+        known, windows, evicted = self.sources[partition], self.windows[partition], dict[int, int]()
+        generation, reread = known.generation, known.reread
+        if fit is not StateFit.SAME:
+            newest = max((window.offset for window in windows.values()), default=-1)
+            generation = max(generation, newest >> OFFSET_BITS) + 1
+        if fit is StateFit.CREATED_AGAIN:
+            evicted = self.evict(partition, 0)
+        elif fit is StateFit.LOST:
+            windows.clear()
+            self.horizons.pop(partition, None)
+            if latest is not None:
+                self.horizons[partition] = latest
+            reread = log.committed if latest is None else None
+        source = StateSource(log.topic_id or known.topic_id, generation, reread)
+        if source == known:
+            return []
+        self.sources[partition] = source
+        horizon = self.horizons.get(partition)
+        kept: list[StateRecord] = [] if evicted or horizon is None else [(HORIZON, b"%r" % horizon)]
+        return [*self.records(partition, evicted), *kept, (SOURCE, encode_source(source))]
 
     def records(self, partition: int, evicted: Mapping[int, int]) -> list[StateRecord]:
         """The records for everything that has changed since the last call. `evicted`: what `shrink` has returned."""

@@ -25,7 +25,7 @@ from backend_demo.domain.reading import (
 )
 from backend_demo.domain.record import Partitions, dead_letter, read, record_keys
 from backend_demo.domain.sensor_name import SensorName
-from backend_demo.domain.state_log import State
+from backend_demo.domain.state_log import State, StateSource
 from backend_demo.kafka_record import Record
 
 
@@ -164,11 +164,12 @@ class Average:
         out = Outcome()
         for partition, records in partitions.items():
             out.received += len(records)
-            for sensor, changes in self._apply(out, partition, records).items():
-                self._produce(out.produced[partition], sensor, self._state.windows[partition][sensor], changes)
+            source = self._state.sources[partition]
+            for sensor, changes in self._apply(out, partition, records, source.base).items():
+                self._produce(out.produced[partition], sensor, self._state.windows[partition][sensor], changes, source)
         return out
 
-    def _apply(self, out: Outcome, partition: int, records: Sequence[Record]) -> dict[int, _Changes]:
+    def _apply(self, out: Outcome, partition: int, records: Sequence[Record], base: int) -> dict[int, _Changes]:
         """Puts the readings into the windows; returns what that changes, by sensor."""
         windows, size = self._state.windows[partition], self._window
         changed: dict[int, _Changes] = {}
@@ -181,9 +182,10 @@ class Average:
             window = windows.get(sensor)
             if window is None:
                 window = windows[sensor] = self._state.new_window(partition)
-            if record.offset <= window.offset:
+            offset = record.offset + base
+            if offset <= window.offset:
                 continue
-            window.offset = record.offset
+            window.offset = offset
             changes = changed.get(sensor)
             if changes is None:
                 changes = changed[sensor] = _Changes()
@@ -208,7 +210,14 @@ class Average:
         self._state.changed[partition].update(changed)
         return changed
 
-    def _produce(self, produced: list[tuple[bytes, bytes]], sensor: int, window: Window, changes: _Changes) -> None:
+    def _produce(
+        self,
+        produced: list[tuple[bytes, bytes]],
+        sensor: int,
+        window: Window,
+        changes: _Changes,
+        source: StateSource,
+    ) -> None:
         """Appends the changes as records. Repairs come first: the averages behind them may know more than the table."""
         key, size, times = record_keys[sensor], self._window, window.times
         first = bisect_left(times, changes.first)
@@ -220,7 +229,8 @@ class Average:
                 changes.repairs.append(times[index])
             else:
                 averages.append((key, encode(Reading(sensor, times[index], value))))
-        repairs = [Aggregate(sensor, timestamp, repair=window.offset) for timestamp in changes.repairs]
+        offset, topic_id = window.offset - source.base, source.topic_id or None
+        repairs = [Aggregate(sensor, timestamp, repair=offset, topic_id=topic_id) for timestamp in changes.repairs]
         produced += [(key, encode(repair)) for repair in repairs]
         produced += averages
         window.cut(self._capacity)

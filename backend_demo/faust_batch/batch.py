@@ -10,7 +10,7 @@ import faust
 from faust.types import TP
 
 from backend_demo.faust_batch.offsets import Delivery
-from backend_demo.kafka_record import Record
+from backend_demo.kafka_record import LogRange, Record
 
 if TYPE_CHECKING:
     from backend_demo.faust_batch.transport import Consumer
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class PartitionListener(Protocol):
     """Hears when partitions come and go. A rebalance waits until its methods return."""
 
-    async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
-        """Called before the first record is fetched, with the begin and the end (exclusive) of each partition's log.
+    async def assigned(self, partitions: Mapping[TP, LogRange]) -> Mapping[TP, int]:
+        """Called before the first record is fetched, with each partition's log.
 
         Returns the offsets at which to begin, where they differ from the committed ones.
         """

@@ -39,6 +39,8 @@ ATTRIBUTES: tuple[tuple[Any, str], ...] = (
     (driver.AIOKafkaConsumerThread.on_start, "self._consumer"),
     (TableManager.recovery.fget, "self._recovery"),
     (AIOKafkaConsumer.__init__, "self._subscription"),
+    (AIOKafkaConsumer.__init__, "self._client"),
+    (AIOKafkaConsumer.start, "self._coordinator"),
     (AIOKafkaConsumer.start, "self._fetcher"),
     (Fetcher.__init__, "self._records = collections.OrderedDict()"),
     (Fetcher.__init__, "self._fetch_min_bytes"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2
+
+from backend_demo.faust_batch.topic_ids import ask_topic_ids
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +70,11 @@ class BatchProducer:
         producer = await self._connected()
         metadata = await producer.client.fetch_all_metadata()
         return len(metadata.partitions_for_topic(topic) or ())
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Kafka's ids of those of these topics that exist; nothing where Kafka has no ids. Raises KafkaError."""
+        producer = await self._connected()
+        return await ask_topic_ids(producer.client, topics) or {}
 
     async def send(self, messages: Mapping[tuple[str, int], Sequence[Message]], headers: Headers = ()) -> None:
         """Returns when all records, given by (topic, partition), are acknowledged; retries for as long as it takes.

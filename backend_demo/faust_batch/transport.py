@@ -17,7 +17,6 @@ An agent must have a concurrency of 1, and its application must have no tables.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,8 +30,11 @@ from faust.types import TP, ConsumerMessage
 
 from backend_demo.faust_batch import private
 from backend_demo.faust_batch.batch import Batch, PartitionListener
-from backend_demo.faust_batch.fetch import PARTITION_RECORDS, take_whole_batches
+from backend_demo.faust_batch.fetch import PARTITION_RECORDS
+from backend_demo.faust_batch.in_loop import InLoop
 from backend_demo.faust_batch.offsets import OffsetTracker
+from backend_demo.faust_batch.starts import log_range, starts
+from backend_demo.faust_batch.topic_ids import topic_ids
 from backend_demo.kafka_record import Record
 
 log = structlog.get_logger(__name__)
@@ -50,37 +52,6 @@ PACED_FETCH = (256 * 1024, 5)
 PROMPT_FETCH = (1, 500)
 
 
-class InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Faust's consumer thread without the thread: aiokafka runs in the application's own event loop.
-
-    Passing a poll between threads costs up to a switch interval (5 ms) of Python's lock, each way.
-    """
-
-    logger = driver.logger
-
-    def __init__(self, consumer: Any, **options: Any) -> None:
-        super().__init__(consumer, thread_loop=asyncio.get_event_loop(), **options)
-
-    async def on_start(self) -> None:
-        await super().on_start()
-        take_whole_batches(self._consumer._fetcher)
-
-    async def start(self) -> None:
-        self._thread_started.set()
-        await self._default_start()
-
-    async def stop(self) -> None:
-        if not self._stopped.is_set():
-            self._stopped.set()
-            await self.on_thread_stop()
-            await self._default_stop_futures()
-            self._shutdown.set()
-
-    async def call_thread(self, fun: Any, *args: Any, **options: Any) -> Any:
-        result = fun(*args, **options)
-        return await result if inspect.isawaitable(result) else result
-
-
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer with three changes: it delivers batches, commits what they acknowledge, and asks a listener."""
 
@@ -96,6 +67,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Records received since that time; pacing depends on their rate."""
         self._positioned_in = -1
         """The epoch for which start positions were set."""
+        self.topic_ids: Mapping[str, str] = {}
+        """Kafka's ids of the topics, as of the last assignment."""
 
     def _new_consumer_thread(self) -> InLoop:
         return InLoop(self, loop=self.loop, beacon=self.beacon)
@@ -224,19 +197,29 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Sets the start positions: those of the listener, else the committed offsets."""
+        """Sets the start positions: those of the listener, else the committed offsets.
+
+        An offset that was committed for another topic of the same name, which was deleted, does not count.
+        """
         self._begin_epoch()
         epoch = self.offsets.epoch
-        starts = dict(await super().seek_to_committed())
+        consumer, assignment = self._thread._consumer, self.assignment()
+        self.topic_ids = await topic_ids(consumer._client, {tp.topic for tp in assignment})
+        committed = await consumer._coordinator.fetch_committed_offsets([TopicPartition(*tp) for tp in assignment])
+        begins, ends = await self.earliest_offsets(*assignment), await self.highwaters(*assignment)
+        logs = {
+            tp: log_range(begins[tp], ends[tp], self.topic_ids.get(tp.topic, ""), committed.get(tp))
+            for tp in assignment
+        }
+        wanted, again = starts(logs, committed)
+        for topic in sorted({tp.topic for tp in again}):
+            log.error("topic was deleted and created again: reading it from its beginning", topic=topic)
         listener = self.transport.listener
         if listener is not None:
-            assignment = self.assignment()
-            begins, ends = await self.earliest_offsets(*assignment), await self.highwaters(*assignment)
-            wanted = await listener.assigned({tp: (begins[tp], ends[tp]) for tp in assignment})
-            await self.seek_wait(wanted)
-            starts.update(wanted)
+            wanted.update(await listener.assigned(logs))
+        await self.seek_wait(wanted)
         self._positioned_in = epoch
-        return starts
+        return wanted
 
     def resume_flow(self) -> None:
         """Does nothing when partitions have begun to move again: their start positions will be set once more."""

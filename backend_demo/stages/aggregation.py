@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
+import structlog
 from aiokafka import TopicPartition
 from faust.types import TP
 
@@ -18,16 +19,18 @@ from backend_demo import metrics
 from backend_demo.adapters import kafka
 from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.activity import Activity
-from backend_demo.domain.state_log import PartitionLog, State
+from backend_demo.domain.state_log import PartitionLog, State, StateFit
 from backend_demo.domain.steps import Average, Outcome
 from backend_demo.domain.topics import AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER, PARTITIONS, PROCESSED_DATA
-from backend_demo.errors import ServiceFailed
 from backend_demo.faust_batch.batch import Batch
 from backend_demo.faust_batch.producer import BatchProducer, Message
+from backend_demo.kafka_record import LogRange
 from backend_demo.settings import Settings
 from backend_demo.stages.runtime.process import ServiceProcess
 from backend_demo.stages.runtime.sink import KafkaSink, Sink
 from backend_demo.stages.runtime.worker import Source, Worker
+
+log = structlog.get_logger(__name__)
 
 FLUSH_INTERVAL_S = 1.0
 COUNT_INTERVAL_S = 5.0
@@ -39,7 +42,7 @@ LoadState = Callable[[Sequence[int]], Awaitable[Mapping[int, PartitionLog]]]
 class Checkpoint:
     """The state's durable copy on the compacted topic `aggregation-state`, and the batches that wait for it.
 
-    `sensors`: how many windows a partition may have.
+    `sensors`: how many windows a partition may have. `future_tolerance_s`: how far ahead of the clock a reading may be.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Checkpoint:
         process: ServiceProcess,
         *,
         sensors: int,
+        future_tolerance_s: float,
         activity: Activity,
     ) -> None:
         self._state = state
@@ -57,6 +61,7 @@ class Checkpoint:
         self._load = load
         self._process = process
         self._sensors = sensors
+        self._future_tolerance_s = future_tolerance_s
         self._activity = activity
         self._held: list[Batch] = []
         self.applying = asyncio.Lock()
@@ -97,20 +102,31 @@ class Checkpoint:
 
     # -- PartitionListener
 
-    async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
-        """Loads the windows. Raises ServiceFailed when the input topic was deleted and created again."""
+    async def assigned(self, partitions: Mapping[TP, LogRange]) -> Mapping[TP, int]:
+        """Loads the windows, and makes them those of this topic where they are of another or incomplete."""
         loaded = await self._load([tp.partition for tp in partitions])
-        for tp, (_, end) in partitions.items():
-            newest = loaded[tp.partition].newest_offset
-            if newest >= end:
-                raise ServiceFailed(
-                    f"{tp.topic} partition {tp.partition} ends at offset {end}, but was averaged up to {newest + 1}:"
-                    " the topic was deleted and created again",
-                    hint="start from scratch with: bdemo down --wipe",
-                )
         self._activity.restore({partition: found.newest_times for partition, found in loaded.items()})
         self._state.restore(loaded)
-        return {}
+        begins: dict[TP, int] = {}
+        messages: dict[tuple[str, int], Sequence[Message]] = {}
+        for tp, limits in partitions.items():
+            fit = loaded[tp.partition].examine(limits)
+            # with its whole log at hand, a partition is averaged again; else its windows come from what follows
+            whole = limits.begin == 0
+            if fit is StateFit.CREATED_AGAIN or (fit is StateFit.LOST and whole):
+                begins[tp] = limits.begin
+            if fit is not StateFit.SAME:
+                log.error(
+                    "windows do not belong to this topic",
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    fit=fit.name.lower(),
+                    begin=begins.get(tp, limits.committed),
+                )
+            latest = None if whole else time.time() + self._future_tolerance_s
+            messages[AGGREGATION_STATE, tp.partition] = self._state.follow(tp.partition, limits, fit, latest=latest)
+        await self._producer.send(messages)
+        return begins
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
         """Flushes: another aggregation may own these windows from now on."""
@@ -200,6 +216,7 @@ async def main(settings: Settings, process: ServiceProcess, stop: asyncio.Event)
         partial(load_state, Brokers.of(settings)),
         process,
         sensors=settings.aggregation_sensors // PARTITIONS,
+        future_tolerance_s=settings.future_tolerance_s,
         activity=activity,
     )
     sink = KafkaSink(worker.producer, "aggregation", AGGREGATED_DATA, process, worker.tracing)

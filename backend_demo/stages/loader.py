@@ -24,11 +24,13 @@ from backend_demo.adapters import kafka, postgres
 from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain import loading
 from backend_demo.domain.dead_letter import DeadLetter
-from backend_demo.domain.loading import Draft, Gap, Key, LoadPlan, Position, conflicts, start
+from backend_demo.domain.fence import Gap, start
+from backend_demo.domain.loading import Draft, Ends, Key, LoadPlan, Position, conflicts
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA, SENSOR_NAMES
-from backend_demo.errors import ServiceFailed
 from backend_demo.faust_batch.batch import Batch
 from backend_demo.faust_batch.producer import BatchProducer
+from backend_demo.faust_batch.topic_ids import topic_ids
+from backend_demo.kafka_record import LogRange
 from backend_demo.settings import Settings
 from backend_demo.stages.runtime.process import ServiceProcess
 from backend_demo.stages.runtime.progress import Progress
@@ -53,9 +55,9 @@ HELD_LIMIT_S = 5.0
 REVOKED_LIMIT_S = 10.0
 
 
-async def ends_unknown(partitions: Collection[int]) -> Mapping[int, int]:
+async def ends_unknown(partitions: Collection[int]) -> Ends:
     """Nobody is asked."""
-    return {}
+    return Ends()
 
 
 class Loader:
@@ -72,9 +74,9 @@ class Loader:
         process: ServiceProcess,
         session: Session,
         tracing: Tracing = OFF,
-        ends: Callable[[Collection[int]], Awaitable[Mapping[int, int]]] = ends_unknown,
+        ends: Callable[[Collection[int]], Awaitable[Ends]] = ends_unknown,
     ) -> None:
-        """`ends`: where partitions of `processed-data` end, as Kafka has it now."""
+        """`ends`: asks Kafka about partitions of `processed-data`."""
         self._window = settings.aggregation_window
         self._producer = producer
         self._progress = progress
@@ -90,24 +92,28 @@ class Loader:
 
     # -- PartitionListener
 
-    async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
-        """Begins at the fence, and reports records that are gone. Raises ServiceFailed when a topic was recreated."""
+    async def assigned(self, partitions: Mapping[TP, LogRange]) -> Mapping[TP, int]:
+        """Begins at the fence, and reports records and topics that are gone."""
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
         # names are inserted once however often they come: where they begin is left to the committed offsets
         logs = {(tp.topic, tp.partition): limits for tp, limits in partitions.items() if tp.topic != SENSOR_NAMES}
         stored = await self._session.run(lambda connection: read_fence(connection, list(logs)))
         begin = start(logs, stored)
-        for (topic, partition), end in begin.recreated.items():
-            raise ServiceFailed(
-                f"{topic} partition {partition} ends at offset {end}, but was loaded up to {stored[topic, partition]}:"
-                " the topic was deleted and created again",
-                hint="start from scratch with: bdemo down --wipe",
+        for (topic, partition), loaded in begin.created_again.items():
+            metrics.log_gaps.inc()
+            log.error(
+                "topic was deleted and created again: what it held after that offset was not loaded",
+                topic=topic,
+                partition=partition,
+                loaded_to=loaded,
             )
         _report(begin.gaps)
         if begin.moved:
-            await self._session.run(lambda connection: set_fence(connection, begin.moved))
-        self._position = Position.at(begin.fence)
+            await self._session.run(lambda connection: set_fence(connection, begin.moved, stored))
+        self._position = Position.at(
+            begin.fence, {tp.topic: found.topic_id for tp, found in partitions.items() if found.topic_id}
+        )
         return {TP(*partition): offset for partition, offset in begin.fence.items()}
 
     async def revoked(self, partitions: frozenset[TP]) -> None:
@@ -129,7 +135,7 @@ class Loader:
         plan, self._position = draft.plan()
         return plan
 
-    async def _ends_of_waiting(self, now: float) -> Mapping[int, int]:
+    async def _ends_of_waiting(self, now: float) -> Ends:
         """Where `processed-data` ends, for partitions that have waited for long."""
         heads = {partition: records[0].offset for partition, records in self._position.held.items()}
         self._held = {
@@ -138,7 +144,7 @@ class Loader:
         }
         long = [partition for partition, (_, since) in self._held.items() if now - since > HELD_LIMIT_S]
         if not long:
-            return {}
+            return Ends()
         self._held.update({partition: (heads[partition], now) for partition in long})
         return await self._ends(long)
 
@@ -162,7 +168,7 @@ class Loader:
 
         async def attempt(connection: asyncpg.Connection) -> Written:
             nonlocal uncertain
-            if uncertain and await was_committed(connection, plan.fence):
+            if uncertain and await was_committed(connection, plan.fence, plan.topic_ids):
                 return Written(len(plan.readings), sum(len(averages.stored) for averages in plan.averages), {})
             uncertain = True
             self._process.failpoints.hit("loader-before-commit")
@@ -244,16 +250,17 @@ async def postgres_up(dsn: str) -> bool:
     return True
 
 
-async def ends_of_processed(brokers: Brokers, partitions: Collection[int]) -> Mapping[int, int]:
-    """Where these partitions end; empty while Kafka does not say it."""
+async def ends_of_processed(brokers: Brokers, partitions: Collection[int]) -> Ends:
+    """Where these partitions of `processed-data` end; empty while Kafka does not say it."""
     consumer = kafka.reader(brokers, "bdemo-loader-ends", request_timeout_s=10.0)
     try:
         async with asyncio.timeout(10.0):
             await consumer.start()
+            ids = await topic_ids(consumer._client, [PROCESSED_DATA])
             found = await consumer.end_offsets([TopicPartition(PROCESSED_DATA, number) for number in partitions])
-        return {each.partition: end for each, end in found.items()}
+        return Ends({each.partition: end for each, end in found.items()}, ids.get(PROCESSED_DATA, ""))
     except (KafkaError, OSError):
-        return {}
+        return Ends()
     finally:
         await consumer.stop()
 

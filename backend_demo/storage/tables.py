@@ -40,5 +40,6 @@ fence = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
+    Column("topic_id", Text, nullable=False, server_default=""),
 )
 """How far each partition is loaded: moved in the transaction that inserts the rows, by compare-and-set."""

@@ -43,7 +43,7 @@ async def write(
     `window`: readings in an average; `on_conflicts` is awaited before the commit.
     """
     async with connection.transaction():
-        await move_fence(connection, plan.fence)
+        await move_fence(connection, plan.fence, plan.topic_ids)
         inserted, conflicts = await _insert_readings(connection, plan.readings, tables.temperature)
         averages = await _merged(connection, plan.averages, window)
         changed = await _upsert_averages(connection, averages, tables.average)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -26,143 +25,22 @@ from hypothesis.stateful import (
 )
 
 from backend_demo.adapters.backoff import Backoff
-from backend_demo.domain.activity import Activity
 from backend_demo.domain.average import average
 from backend_demo.domain.dead_letter import read_headers
 from backend_demo.domain.loading import Key
 from backend_demo.domain.reading import Reading, encode
-from backend_demo.domain.state_log import PartitionLog, State
-from backend_demo.domain.steps import Average
+from backend_demo.domain.state_log import HORIZON
 from backend_demo.domain.topics import AGGREGATED_DATA, AGGREGATION_STATE, DEAD_LETTER, PROCESSED_DATA
-from backend_demo.faust_batch.batch import Batch, PartitionListener
-from backend_demo.settings import Settings
-from backend_demo.stages import aggregation, loader
-from backend_demo.stages.aggregation import Checkpoint
+from backend_demo.faust_batch.batch import Batch
 from backend_demo.stages.runtime.failpoints import FailPoint, FailPoints
-from backend_demo.stages.runtime.process import ServiceProcess
-from backend_demo.stages.runtime.progress import Progress
-from backend_demo.stages.runtime.sink import KafkaSink
 from backend_demo.storage import copying, session
 from backend_demo.storage.fence import FenceLost, read_fence
-from backend_demo.storage.session import Session
-from tests.support.kafka_log import Crash, Log, LogConsumer, LogProducer
+from tests.support.kafka_log import Crash, Log
+from tests.support.members import WINDOW, AggregationMember, LoaderMember, Member
 from tests.support.postgres import PostgresServer, migrated
 
-#: Small, so that readings soon are too old for a window.
-WINDOW, LATENESS = 3, 2
 PARTITIONS = (0, 1)
 SENSORS = range(3)
-
-
-class Member(LogConsumer):
-    """One process of a stage."""
-
-    topics: tuple[str, ...]
-    listener: PartitionListener
-
-    def __init__(self, log: Log, group: str) -> None:
-        super().__init__(log, group, self.topics)
-        self.producer = LogProducer(log)
-        self.process = ServiceProcess()
-
-    async def work(self, batches: AsyncIterator[Batch]) -> None:
-        """Handles batches until there are no more."""
-        raise NotImplementedError
-
-    async def finish(self) -> None:
-        """Makes durable, and acknowledges, what may have waited until now."""
-
-    def close(self) -> None:
-        """Releases what a process would not survive."""
-
-
-class AggregationMember(Member):
-    topics = (PROCESSED_DATA,)
-
-    def __init__(self, log: Log, sensors: int) -> None:
-        super().__init__(log, "aggregation")
-        state, self._activity = State(), Activity(silent_s=60)
-        self._step = Average(state, window=WINDOW, lateness=LATENESS)
-        self.listener = self._checkpoint = Checkpoint(
-            state,
-            self.producer,  # type: ignore[arg-type]
-            self._load,
-            self.process,
-            sensors=sensors,
-            activity=self._activity,
-        )
-
-    async def _load(self, partitions: Sequence[int]) -> dict[int, PartitionLog]:
-        loaded = {partition: PartitionLog() for partition in partitions}
-        for partition, state in loaded.items():
-            for record in self.log.records[TP(AGGREGATION_STATE, partition)]:
-                assert record.key is not None
-                state.read(record.key, record.value, record.headers)
-        return loaded
-
-    async def work(self, batches: AsyncIterator[Batch]) -> None:
-        sink = KafkaSink(self.producer, "aggregation", AGGREGATED_DATA, self.process)  # type: ignore[arg-type]
-        await aggregation.run(self._step, batches, sink, self._checkpoint, self._activity)
-
-    async def finish(self) -> None:
-        await self._checkpoint.flush()
-
-
-class LostInCommit:
-    """A connection that is gone when a transaction is to be committed: PostgreSQL rolls it back."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def transaction(self) -> Any:
-        return self._connection.transaction() if self._connection.is_in_transaction() else self._lost()
-
-    @asynccontextmanager
-    async def _lost(self) -> AsyncIterator[None]:
-        async with self._connection.transaction():
-            yield
-            raise ConnectionResetError
-
-
-class UnreliableSession(Session):
-    """Loses the connection in a COMMIT that fails, or the answer to one that succeeds."""
-
-    loses: str | None = None
-
-    async def run(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        async def unreliable(connection: Any) -> Any:
-            loses, self.loses = self.loses, None
-            found = await work(LostInCommit(connection) if loses == "transaction" else connection)
-            if loses == "answer":
-                raise ConnectionResetError
-            return found
-
-        return await super().run(unreliable)
-
-
-class LoaderMember(Member):
-    topics = (PROCESSED_DATA, AGGREGATED_DATA)
-
-    def __init__(self, log: Log, dsn: str) -> None:
-        super().__init__(log, "loader")
-        configured = Settings(postgres_dsn=dsn, aggregation_window=WINDOW)
-        self.session = UnreliableSession(dsn)
-        self.listener = self._loader = loader.Loader(
-            configured,
-            self.producer,  # type: ignore[arg-type]
-            Progress("loader"),
-            self.process,
-            self.session,
-        )
-
-    async def work(self, batches: AsyncIterator[Batch]) -> None:
-        await loader.run(batches, self._loader)
-
-    def close(self) -> None:
-        self.session.close()
 
 
 REBALANCE = "rebalance"
@@ -173,13 +51,23 @@ partitions = st.sampled_from(PARTITIONS)
 sizes = st.lists(st.sampled_from([100, 100, 0, 1, 3]), min_size=2, max_size=4)
 polls = st.lists(st.one_of(sizes, sizes, sizes, st.just(REBALANCE)), min_size=1, max_size=3)
 behinds = st.sampled_from([0, 0, 0, 0, 0, 0, 1, 3, 7, -1, -2, -4, -6, -9])
+readings = st.lists(st.tuples(st.sampled_from(SENSORS), behinds), min_size=3, max_size=12)
 mostly = st.sampled_from([True, True, True, False])
 deaths = st.sampled_from([None, None, None, None, 0, 1, 2, 4, 7, 12])
 fail_points = ["", "", "", *(f"loader-{when}-commit@{n}!" for when in ("before", "after") for n in (1, 2))]
 
+#: Topics that are deleted and created again, together; the last, as Kafka's data are lost and the tables are not.
+CREATED_AGAIN = (
+    (PROCESSED_DATA,),
+    (AGGREGATED_DATA,),
+    (AGGREGATION_STATE,),
+    (PROCESSED_DATA, AGGREGATED_DATA),
+    (PROCESSED_DATA, AGGREGATED_DATA, AGGREGATION_STATE),
+)
+
 #: How often each event comes, and the parameters of the method of its name.
 EVENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
-    "publish": (4, {"readings": st.lists(st.tuples(st.sampled_from(SENSORS), behinds), min_size=3, max_size=12)}),
+    "publish": (4, {"readings": readings}),
     "publish_again": (1, {"back": st.integers(1, 30), "conflict": st.booleans()}),
     "aggregate": (
         6,
@@ -214,6 +102,7 @@ EVENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     ),
     "revive": (3, {"which": st.integers(0, 9), "polls": st.lists(sizes, min_size=1, max_size=1)}),
     "compact": (1, {"partition": partitions}),
+    "create_again": (1, {"topics": st.sampled_from(CREATED_AGAIN), "readings": readings, "polls": polls}),
 }
 events = st.sampled_from([event for event, (often, _) in EVENTS.items() for _ in range(often)]).flatmap(
     lambda event: st.tuples(st.just(event), st.fixed_dictionaries(EVENTS[event][1]))
@@ -229,6 +118,10 @@ class Pipeline(RuleBasedStateMachine):
         self._database, self._dsn = database, dsn
         self.log = Log()
         self.published: list[tuple[int, float, float]] = []
+        self.offsets: list[int] = []
+        """Of what was published."""
+        self.of_this_topic = 0
+        """From which on what was published is in the topic that has the name now."""
         self.newest = dict.fromkeys(SENSORS, 100.0)
         self.owners = {group: dict(zip(PARTITIONS, "ab", strict=True)) for group in ("aggregation", "loader")}
         self.members: dict[tuple[str, str], Member] = {}
@@ -254,6 +147,7 @@ class Pipeline(RuleBasedStateMachine):
     def _publish(self, sensor: int, timestamp: float, value: float) -> None:
         self.published.append((sensor, timestamp, value))
         tp = TP(PROCESSED_DATA, sensor % len(PARTITIONS))
+        self.offsets.append(self.log.ends[tp])
         self.log.append(tp, b"%d" % sensor, encode(Reading(sensor, timestamp, value)))
 
     def publish(self, readings: list[tuple[int, int]]) -> None:
@@ -320,6 +214,25 @@ class Pipeline(RuleBasedStateMachine):
         """Not behind late words: it would keep these, and not the newest state."""
         if self.may_compact:
             self.log.compact(TP(AGGREGATION_STATE, partition))
+
+    def create_again(self, topics: Sequence[str], readings: list[tuple[int, int]], polls: list[Any]) -> None:
+        """Everything was loaded. The aggregations notice it after a while, as they look every few seconds."""
+        self._drain()
+        self._check()
+        for topic in topics:
+            self.log.create_again(topic)
+        if PROCESSED_DATA in topics:
+            self.of_this_topic = len(self.published)
+        if topics == CREATED_AGAIN[-1] and self.published:  # whoever creates the topics looks into the tables
+            newest = max(timestamp for _, timestamp, _ in self.published)
+            for partition in PARTITIONS:
+                self.log.append(TP(AGGREGATION_STATE, partition), HORIZON, b"%r" % newest)
+        else:
+            self.publish(readings)
+            for name in "ab":
+                self._work("aggregation", name, polls, finishes=True, commits=True)
+        for group, name in self.members:
+            self._die(group, name)
 
     # -- how it is done
 
@@ -394,17 +307,16 @@ class Pipeline(RuleBasedStateMachine):
         """In the tables is what lies before the fence, and nothing else."""
         fence = self._run(read_fence(self._database, [(PROCESSED_DATA, partition) for partition in PARTITIONS]))
         loaded: dict[Key, float] = {}
-        for sensor, timestamp, value, offset in self._numbered():
-            if offset < fence.get((PROCESSED_DATA, sensor % len(PARTITIONS)), 0):
+        for i, ((sensor, timestamp, value), offset) in enumerate(self._numbered()):
+            mark = fence.get((PROCESSED_DATA, sensor % len(PARTITIONS)))
+            if i < self.of_this_topic or (mark is not None and offset < mark.next_offset):
                 loaded.setdefault((sensor, timestamp), value)
         assert self._run(self._table("temperature")) == loaded
         assert self._run(self._table("average")).keys() <= self._first().keys()
 
-    def _numbered(self) -> Iterator[tuple[int, float, float, int]]:
+    def _numbered(self) -> Iterator[tuple[tuple[int, float, float], int]]:
         """What was published, with the offsets."""
-        ends = {partition: itertools.count() for partition in PARTITIONS}
-        for sensor, timestamp, value in self.published:
-            yield sensor, timestamp, value, next(ends[sensor % len(PARTITIONS)])
+        return zip(self.published, self.offsets, strict=True)
 
     def teardown(self) -> None:
         try:
@@ -433,7 +345,7 @@ class Pipeline(RuleBasedStateMachine):
         assert self._run(self._table("average")) == expected
         losers = {
             (sensor % len(PARTITIONS), offset)
-            for sensor, timestamp, value, offset in self._numbered()
+            for (sensor, timestamp, value), offset in self._numbered()
             if first[sensor, timestamp] != value
         }
         found = [read_headers(letter.headers) for p in PARTITIONS for letter in self.log.records[TP(DEAD_LETTER, p)]]
@@ -441,7 +353,9 @@ class Pipeline(RuleBasedStateMachine):
         assert {(int(letter["origin-partition"]), int(letter["origin-offset"])) for letter in found} == losers
         for partition in PARTITIONS:
             tp = TP(PROCESSED_DATA, partition)
-            assert self.log.committed["aggregation"].get(tp, 0) == self.log.ends[tp]
+            committed = self.log.committed["aggregation"].get(tp)
+            ours = committed is not None and committed.metadata == self.log.topic_ids[PROCESSED_DATA]
+            assert (committed.offset if ours else 0) == self.log.ends[tp]
 
 
 @pytest.fixture(scope="module")

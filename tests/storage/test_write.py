@@ -8,9 +8,10 @@ import asyncpg
 import pytest
 
 from backend_demo.domain.average import average
+from backend_demo.domain.fence import FenceRow
 from backend_demo.domain.loading import Averages, Key, LoadPlan
 from backend_demo.storage.copying import COPY_ROWS, Tables
-from backend_demo.storage.fence import FenceLost, read_fence, set_fence
+from backend_demo.storage.fence import FenceLost, move_fence, read_fence, set_fence, was_committed
 from backend_demo.storage.write import write
 from tests.support.postgres import PostgresServer, migrated
 
@@ -109,24 +110,50 @@ def test_averages_and_repairs_keep_their_order(run: Any) -> None:
 
 def test_the_fence_moves_with_the_rows_or_not_at_all(run: Any) -> None:
     async def work(connection: Any) -> None:
-        await set_fence(connection, {PARTITION: 5})
+        await set_fence(connection, {PARTITION: FenceRow(5)}, {})
         await load(connection, Tables(), readings={(1, 1.0): 20.0}, fence={PARTITION: (5, 8)})
-        assert await read_fence(connection, [PARTITION, ("processed-data", 1)]) == {PARTITION: 8}
+        assert await read_fence(connection, [PARTITION, ("processed-data", 1)]) == {PARTITION: FenceRow(8)}
         with pytest.raises(FenceLost):  # a loader that was thought dead
             await load(connection, Tables(), readings={(1, 2.0): 21.0}, fence={PARTITION: (5, 9)})
         assert await table(connection, "temperature") == {(1, 1.0): 20.0}
-        assert await read_fence(connection, [PARTITION]) == {PARTITION: 8}
+        assert await read_fence(connection, [PARTITION]) == {PARTITION: FenceRow(8)}
 
     run(work)
 
 
-def test_the_fence_never_moves_back(run: Any) -> None:
+def test_the_fence_is_set_where_nobody_else_has_changed_it(run: Any) -> None:
     async def work(connection: Any) -> None:
-        await set_fence(connection, {PARTITION: 5})
-        await set_fence(connection, {PARTITION: 0})  # of a loader that slept since it found none
-        assert await read_fence(connection, [PARTITION]) == {PARTITION: 5}
-        await set_fence(connection, {PARTITION: 9})  # the log begins there
-        assert await read_fence(connection, [PARTITION]) == {PARTITION: 9}
+        async def fence() -> FenceRow:
+            return (await read_fence(connection, [PARTITION]))[PARTITION]
+
+        await set_fence(connection, {PARTITION: FenceRow(5, "a")}, {})
+        await set_fence(connection, {PARTITION: FenceRow(0, "a")}, {})  # of a loader that slept since it found none
+        assert await fence() == FenceRow(5, "a")
+        await set_fence(
+            connection, {PARTITION: FenceRow(9, "a")}, {PARTITION: FenceRow(5, "a")}
+        )  # the log begins there
+        assert await fence() == FenceRow(9, "a")
+        await set_fence(
+            connection, {PARTITION: FenceRow(0, "b")}, {PARTITION: FenceRow(9, "a")}
+        )  # the topic is another
+        assert await fence() == FenceRow(0, "b")
+        await set_fence(
+            connection, {PARTITION: FenceRow(0, "c")}, {PARTITION: FenceRow(9, "a")}
+        )  # of one that slept since
+        assert await fence() == FenceRow(0, "b")
+
+
+def test_the_fence_of_another_topic_does_not_move(run: Any) -> None:
+    """The offset is the same by chance."""
+
+    async def work(connection: Any) -> None:
+        await set_fence(connection, {PARTITION: FenceRow(5, "new")}, {})
+        with pytest.raises(FenceLost):
+            await move_fence(connection, {PARTITION: (5, 8)}, {PARTITION[0]: "old"})
+        with pytest.raises(FenceLost):
+            await was_committed(connection, {PARTITION: (3, 5)}, {PARTITION[0]: "old"})
+        await move_fence(connection, {PARTITION: (5, 8)}, {PARTITION[0]: "new"})
+        assert await was_committed(connection, {PARTITION: (5, 8)}, {PARTITION[0]: "new"})
 
     run(work)
 

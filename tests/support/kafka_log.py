@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from aiokafka import OffsetAndMetadata
 from faust.types import TP
 
 from backend_demo.faust_batch.batch import Batch, PartitionListener
 from backend_demo.faust_batch.offsets import OffsetTracker
 from backend_demo.faust_batch.producer import Headers, Message
+from backend_demo.faust_batch.starts import log_range, starts
 
 
 class Crash(Exception):
@@ -38,7 +41,8 @@ class Log:
     def __init__(self) -> None:
         self.records: dict[TP, list[Record]] = defaultdict(list)
         self.ends: dict[TP, int] = defaultdict(int)
-        self.committed: dict[str, dict[TP, int]] = defaultdict(dict)
+        self.topic_ids: dict[str, str] = defaultdict(lambda: uuid.uuid4().hex)
+        self.committed: dict[str, dict[TP, OffsetAndMetadata]] = defaultdict(dict)
 
     def append(self, tp: TP, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Appends a record at the next offset."""
@@ -50,6 +54,13 @@ class Log:
         records = self.records[tp]
         begin = bisect_left(records, offset, key=attrgetter("offset"))
         return records[begin : begin + limit]
+
+    def create_again(self, topic: str) -> None:
+        """Deletes a topic and creates another one of the same name."""
+        for tp in [tp for tp in self.records if tp.topic == topic]:
+            del self.records[tp]
+            del self.ends[tp]
+        self.topic_ids.pop(topic, None)
 
     def compact(self, tp: TP) -> None:
         """Leaves the last record of each key."""
@@ -92,16 +103,19 @@ class LogConsumer:
         self.group = group
         self.offsets: OffsetTracker[TP] = OffsetTracker()
         self._topics = topics
+        self._topic_ids: dict[str, str] = {}
         self._positions: dict[TP, int] = {}
 
     async def assigned(self, partitions: Sequence[int], listener: PartitionListener | None) -> None:
         """Begins at the committed offsets, and where the listener says otherwise."""
         self.offsets.reset()
+        self._topic_ids = {topic: self.log.topic_ids[topic] for topic in self._topics}
         tps = [TP(topic, partition) for topic in self._topics for partition in partitions]
-        committed = self.log.committed[self.group]
-        self._positions = {tp: committed.get(tp, 0) for tp in tps}
+        committed = {tp: found for tp, found in self.log.committed[self.group].items() if tp in tps}
+        logs = {tp: log_range(0, self.log.ends[tp], self._topic_ids[tp.topic], committed.get(tp)) for tp in tps}
+        self._positions = {**dict.fromkeys(tps, 0), **starts(logs, committed)[0]}
         if listener is not None:
-            self._positions.update(await listener.assigned({tp: (0, self.log.ends[tp]) for tp in tps}))
+            self._positions.update(await listener.assigned(logs))
 
     async def revoked(self, listener: PartitionListener | None) -> None:
         """Lets the listener make durable what it holds, then commits."""
@@ -123,7 +137,8 @@ class LogConsumer:
     def commit(self) -> None:
         """Commits what is acknowledged."""
         offsets = self.offsets.committable()
-        self.log.committed[self.group].update(offsets)
+        for tp, offset in offsets.items():
+            self.log.committed[self.group][tp] = OffsetAndMetadata(offset, self._topic_ids[tp.topic])
         self.offsets.confirm(offsets)
 
     def behind(self) -> bool:
@@ -133,4 +148,10 @@ class LogConsumer:
     def is_behind_its_group(self) -> bool:
         """Whether others have acknowledged everything that it has read."""
         committed = self.log.committed[self.group]
-        return all(position <= committed.get(tp, 0) for tp, position in self._positions.items())
+        return all(
+            not position or (tp in committed and self._has_acknowledged(committed[tp], tp, position))
+            for tp, position in self._positions.items()
+        )
+
+    def _has_acknowledged(self, committed: OffsetAndMetadata, tp: TP, position: int) -> bool:
+        return committed.metadata != self._topic_ids[tp.topic] or position <= committed.offset

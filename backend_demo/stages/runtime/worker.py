@@ -6,7 +6,7 @@ import asyncio
 import faulthandler
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -42,6 +42,9 @@ BATCH_RECORDS = 20_000
 
 #: How long a service waits for its topics, seconds: when a stack comes up, they are created while its services start.
 TOPICS_WAIT_S = 20.0
+
+#: Between two looks at the topics' ids, seconds.
+TOPICS_LOOK_S = 5.0
 
 
 class Worker:
@@ -103,9 +106,11 @@ class Worker:
                 f"Kafka went away while {self.service} started: {problem}",
                 hint="the stack starts it again; without a stack, start it again when Kafka is back",
             ) from problem
+        watch = asyncio.create_task(self._end_when_topics_are_replaced())
         try:
             await self._watch(app, stop, dependencies_up)
         finally:
+            watch.cancel()
             for gauge in (metrics.service_ready, metrics.service_rebalancing):
                 gauge.labels(self.service).set_function(lambda: 0.0)
             await app.consumer.settle()
@@ -113,6 +118,12 @@ class Worker:
             await self.producer.stop()
             await asyncio.to_thread(self.tracing.close)
         log.info("stopped")
+
+    async def _end_when_topics_are_replaced(self) -> None:
+        """Ends the process when what it holds in memory, offsets and windows, is of a topic that is gone."""
+        replaced = await replaced_topics(self.producer, {*self._consumes, *self._produces})
+        log.error("topics were deleted and created again: starting anew", topics=replaced)
+        self._process.end_now(1)
 
     def _app(self, body: Body, listener: PartitionListener | None, done: Callable[[Batch], None]) -> faust.App:
         settings = self.settings
@@ -213,6 +224,19 @@ class Worker:
                     self._process.end_now(1)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0 if is_ready else 0.1)
+
+
+async def replaced_topics(producer: BatchProducer, topics: Collection[str]) -> list[str]:
+    """Returns once topics have been deleted and created again, with their names; never where Kafka has no ids."""
+    ids: dict[str, str] = {}
+    while True:
+        with suppress(KafkaError, OSError):
+            now = await producer.topic_ids(topics)
+            ids = {**now, **ids}
+            replaced = [topic for topic, found in now.items() if found != ids[topic]]
+            if replaced:
+                return replaced
+        await asyncio.sleep(TOPICS_LOOK_S)
 
 
 async def check_topics(producer: BatchProducer, topics: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The loader's decisions: where it begins, what a batch brings to the tables, where the fence stands afterwards."""
+"""The loader's decisions: what a batch brings to the tables, where the fence stands afterwards."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend_demo.domain.fence import Gap
 from backend_demo.domain.loading import (
     Averages,
     Draft,
-    Gap,
+    Ends,
     LoadPlan,
     Position,
     conflicts,
     names,
     shared_number,
-    start,
 )
 from backend_demo.domain.names import number_of
 from backend_demo.domain.reading import Aggregate, Reading, encode
 from backend_demo.domain.sensor_name import SensorName, encode_name
-from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA, SENSOR_NAMES, Partition
+from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA, SENSOR_NAMES
 
 P, A = (PROCESSED_DATA, 0), (AGGREGATED_DATA, 0)
 BEGIN = Position.at({P: 0, A: 0})
@@ -48,33 +48,6 @@ def planned(
     for _ in draft.take(portion):
         pass
     return draft.plan()
-
-
-# -- where it begins
-
-offsets = st.integers(0, 3)
-logs = st.dictionaries(
-    st.tuples(st.sampled_from([PROCESSED_DATA, AGGREGATED_DATA]), st.integers(0, 1)),
-    st.tuples(offsets, offsets).map(sorted).map(tuple),  # type: ignore[arg-type]
-)
-
-
-@given(logs, st.dictionaries(st.sampled_from([P, A, (PROCESSED_DATA, 1)]), offsets))
-def test_it_begins_at_the_fence_or_where_the_log_begins(
-    logs: dict[Partition, tuple[int, int]], stored: dict[Partition, int]
-) -> None:
-    begin = start(logs, {partition: fence for partition, fence in stored.items() if partition in logs})
-    assert begin.fence.keys() == logs.keys()
-    for partition, (first, end) in logs.items():
-        known = stored.get(partition)
-        expected = first if known is None or known < first else known
-        assert begin.fence[partition] == expected
-        assert (partition in begin.moved) == (known != expected)
-        assert (partition in begin.recreated) == (known is not None and known > end)
-        lost = [] if known is None else list(range(known, first))
-        assert [gap for gap in begin.gaps if gap.partition == partition] == (
-            [Gap(partition, lost[0], lost[-1])] if lost else []
-        )
 
 
 def test_records_that_vanish_while_it_runs_are_a_gap() -> None:
@@ -180,7 +153,7 @@ def test_a_repair_of_a_reading_that_is_not_in_the_log_is_refused_once_that_is_kn
     averages = [Rec(1, b"1", encode(Aggregate(1, 2.0, 20.0)))]
     _, position = planned(BEGIN, [reading(0, 1, 2.0, 20.0)], [forged, *averages])
     assert position.held == {0: [forged, *averages]}
-    draft = Draft(position, {}, {}, {0: 7} if known else {})
+    draft = Draft(position, {}, {}, Ends({0: 7}) if known else Ends())
     for _ in draft.take(1):
         pass
     plan, position = draft.plan()
@@ -197,11 +170,30 @@ def test_a_repair_of_a_reading_that_is_not_in_the_log_is_refused_once_that_is_kn
 def test_a_repair_of_the_logs_last_reading_waits_for_it() -> None:
     repair = Rec(0, b"1", encode(Aggregate(1, 1.0, repair=6)))
     _, position = planned(BEGIN, [], [repair])
-    draft = Draft(position, {}, {}, {0: 7})
+    draft = Draft(position, {}, {}, Ends({0: 7}))
     for _ in draft.take(1):
         pass
     plan, position = draft.plan()
     assert (plan.dead_letters, position.held) == ([], {0: [repair]})
+
+
+@pytest.mark.parametrize(
+    ("ends", "waits"),
+    [
+        (Ends(), True),  # the topic may have been created again since the loader looked
+        (Ends({0: 9}, "new"), True),  # it was: the repair's reading is in the new one
+        (Ends({0: 0}, "old"), False),  # it was not: the repair is of one that is gone
+    ],
+)
+def test_a_repair_of_a_topic_that_is_gone_is_done_at_once(ends: Ends, waits: bool) -> None:
+    repair = Rec(0, b"1", encode(Aggregate(1, 1.0, repair=7, topic_id="another")))
+    draft = Draft(Position.at({P: 0, A: 0}, {PROCESSED_DATA: "old"}), {}, {0: [repair]}, ends)
+    for _ in draft.take(1):
+        pass
+    plan, position = draft.plan()
+    assert plan.dead_letters == []
+    assert position.held == ({0: [repair]} if waits else {})
+    assert [step.repairs for step in plan.averages if step.repairs] == ([] if waits else [[(1, 1.0)]])
 
 
 def test_the_names_in_a_batch() -> None:

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend_demo.domain.average import Window
-from backend_demo.domain.state_log import HORIZON, PartitionLog, State, encode_window
+from backend_demo.domain.state_log import HORIZON, PartitionLog, State, StateFit, StateSource, encode_window
+from backend_demo.kafka_record import LogRange
 
 entries = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20), st.booleans()), min_size=1)
 
@@ -53,6 +54,61 @@ def test_what_is_restored_replaces_all_state() -> None:
     assert state.windows == {3: {7: Window(offset=9)}}
     assert not state.changed
     assert state.horizons == {3: 2.0}
+
+
+def stored(
+    state: State, partition: int, found: PartitionLog, log: LogRange, latest: float | None = None
+) -> PartitionLog:
+    """What the next process finds after this one was given that."""
+    state.restore({partition: found})
+    for key, value, *headers in state.follow(partition, log, found.examine(log), latest=latest):
+        found.read(key, value, headers[0] if headers else [])
+    return found
+
+
+def test_windows_of_a_topic_that_was_created_again_are_evicted() -> None:
+    """Its readings are in the table, and the offsets of the new topic are above theirs."""
+    state = State()
+    found = stored(state, 3, PartitionLog(), LogRange(0, 9, "old"))
+    assert (state.sources[3], state.horizons) == (StateSource("old", 0), {})
+    found.read(b"7", encode_window(Window([1.0, 2.0], [20.0, 21.0], offset=8)), [])
+    assert found.examine(LogRange(0, 9, "old", 9)) is StateFit.SAME
+    for log in (LogRange(0, 100, "new"), LogRange(0, 8, "old", 4)):
+        assert found.examine(log) is StateFit.CREATED_AGAIN
+    found = stored(state, 3, found, LogRange(0, 100, "new"))
+    assert (state.sources[3], state.horizons, state.windows[3]) == (StateSource("new", 1), {3: 2.0}, {})
+    assert (found.windows, found.horizon) == ({}, 2.0)
+    assert found.examine(LogRange(0, 100, "new")) is StateFit.SAME
+
+
+def test_late_words_about_a_topic_that_is_gone_do_not_count() -> None:
+    state = State()
+    found = stored(state, 0, PartitionLog(source=StateSource("old")), LogRange(0, 9, "new"))
+    found.read(b"7", encode_window(Window([1.0], [20.0], offset=1_000_000)), [])
+    state.restore({0: found})
+    assert state.windows[0] == {}
+
+
+def test_windows_that_are_gone_are_made_again_from_the_whole_log() -> None:
+    """As often as it is interrupted before anything new is committed."""
+    state = State()
+    log = LogRange(0, 9, "a", committed=5)
+    found = PartitionLog({7: Window([1.0], [20.0], offset=6)})  # written since, by one that had not noticed
+    for generation in (1, 2):
+        assert found.examine(log) is StateFit.LOST
+        found = stored(state, 0, found, log)
+        assert (state.windows[0], state.horizons) == ({}, {})
+        assert state.sources[0] == StateSource("a", generation, reread=5)
+    assert found.examine(log._replace(committed=3)) is StateFit.SAME
+    assert found.examine(log._replace(committed=8)) is StateFit.SAME
+
+
+def test_windows_that_are_gone_with_a_part_of_their_log_leave_everything_so_far_to_the_table() -> None:
+    state = State()
+    log = LogRange(4, 9, "a", committed=5)
+    found = stored(state, 0, PartitionLog(), log, latest=77.0)
+    assert (found.horizon, state.horizons, state.sources[0]) == (77.0, {0: 77.0}, StateSource("a", 1))
+    assert found.examine(log) is StateFit.SAME
 
 
 #: What happens to a partition's sensors: readings at the next offsets, or a copy to Kafka with a limit of windows.
