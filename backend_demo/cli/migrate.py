@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -45,7 +46,8 @@ def migrate(
         from backend_demo.adapters.kafka import Brokers
         from backend_demo.stack.services.kafka_topics import create_topics
 
-        created = list(create_topics(Brokers.of(settings), replication=settings.topic_replication))
+        newest = partial(_newest_reading, settings.postgres_dsn)
+        created = list(create_topics(Brokers.of(settings), replication=settings.topic_replication, newest=newest))
         render.say(f"created topics: {', '.join(created)}" if created else "no topic is missing")
     if tables:
         from backend_demo.storage.migrate import upgrade
@@ -54,3 +56,18 @@ def migrate(
         render.say("the tables are up to date")
     # people have seen each step when it was done
     render.show(Document(created_topics=created, migrated_tables=tables), output, lambda _: ())
+
+
+async def _newest_reading(dsn: str) -> float | None:
+    from backend_demo.adapters import postgres
+    from backend_demo.storage.latest import newest_time
+
+    try:
+        connection = await postgres.connect(dsn, timeout_s=5.0)
+    except postgres.FAILURES as problem:
+        render.say(f"PostgreSQL was not asked for readings that it has, on which averages depend: {problem}")
+        return None
+    try:
+        return await newest_time(connection)
+    finally:
+        await connection.close()

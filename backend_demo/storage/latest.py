@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import asyncpg
+
 from backend_demo.domain.reading import Row
 from backend_demo.storage.selection import Series
 
@@ -46,6 +48,15 @@ _latest = _for_each(_LATEST)
 _latest_of_some = _for_each(_LATEST_OF_SOME)
 _latest_of_all = _for_each(_LATEST_OF_ALL)
 _nothing = _for_each("select id, sensor_num, timestamp, value from {table} limit 0")
+
+
+async def newest_time(connection: Any) -> float | None:
+    """The time of the newest reading of all sensors, epoch seconds; None when there is none, or no table yet."""
+    try:
+        times = [row[1] for row in await connection.fetch(_latest_of_all["temperature"], None)]
+    except asyncpg.UndefinedTableError:
+        return None
+    return max(times, default=None)
 
 
 async def latest(connection: Any, series: Series, sensor: int) -> Row | None:

@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backend_demo.domain.topics import PARTITIONS, TOPICS
@@ -15,6 +16,7 @@ from backend_demo.stack.services.kafka_jars import VERSION
 from backend_demo.stack.services.kafka_rights import Right
 from backend_demo.stack.services.kafka_topics import create_topics
 from backend_demo.stack.services.kafka_users import BOOTSTRAP, MECHANISM, PROTOCOL
+from backend_demo.stack.services.postgres import newest_reading
 from backend_demo.stack.services.service import Port, Program, ServerAccess, Service, Variable
 from backend_demo.stack.state.files import write_private
 from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
@@ -186,7 +188,7 @@ def _provision(access: ServerAccess) -> str | None:
     if access.settings.get("kafka_security_protocol") == PROTOCOL:
         brokers = replace(brokers, protocol=PROTOCOL, username=KAFKA_ADMIN, password=access.password(KAFKA_ADMIN))
         rights = kafka_rights.wanted(_services(), access.settings["consumer_group_prefix"])
-    made = create_topics(brokers, replication=replication, rights=rights)
+    made = create_topics(brokers, replication=replication, rights=rights, newest=partial(newest_reading, access))
     # without any, it is a new one
     return f"made again, empty: {', '.join(made)}" if made and len(made) < len(TOPICS) else None
 
