@@ -4,165 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import faust
 import pytest
-from aiokafka.admin import NewTopic
 from faust.types import TP
-from yarl import URL
 
-from backend_demo.adapters import kafka
-from backend_demo.adapters.kafka import Brokers, faust_credentials
-from backend_demo.faust_batch.batch import Batch, BatchSchema, PartitionListener, batches
-from backend_demo.faust_batch.producer import BatchProducer, Headers, Message
-from backend_demo.faust_batch.transport import Transport
+from backend_demo.adapters.kafka import Brokers
+from backend_demo.faust_batch.batch import Batch
+from backend_demo.faust_batch.producer import Message
 from backend_demo.settings import Settings
 from backend_demo.stack.open import open_stack
 from backend_demo.stack.state.directory import StateDirectory
 from backend_demo.stack.state.secrets import KAFKA_ADMIN
 from tests.support.kafka import brokers as brokers_of
-from tests.support.kafka_log import Log, LogConsumer, LogProducer
-
-PARTITIONS = 2
-
-Messages = Mapping[tuple[str, int], Sequence[Message]]
-
-
-class Member(Protocol):
-    """A member of a consumer group."""
-
-    async def take(self, count: int) -> list[Batch]:
-        """Batches with so many records in all."""
-
-
-class Kafka(Protocol):
-    """A cluster, to be used in one event loop."""
-
-    async def create(self, topics: Sequence[str]) -> None:
-        """Creates topics with PARTITIONS partitions each."""
-
-    async def send(self, messages: Messages, headers: Headers = ()) -> None:
-        """Returns when every record is acknowledged."""
-
-    def member(
-        self, group: str, topics: Sequence[str], listener: PartitionListener | None = None
-    ) -> AbstractAsyncContextManager[Member]:
-        """Joins a group that has no other member; leaves it at the end, as a service that is stopped."""
-
-    async def close(self) -> None:
-        """Releases what the event loop holds."""
-
-
-# -- in memory
-
-
-class MemberInMemory:
-    def __init__(self, consumer: LogConsumer) -> None:
-        self._consumer = consumer
-
-    async def take(self, count: int) -> list[Batch]:
-        taken: list[Batch] = []
-        while sum(map(size, taken)) < count:
-            batch = self._consumer.poll([count])
-            assert batch is not None, "nothing more to read"
-            taken.append(batch)
-        return taken
-
-
-class KafkaInMemory:
-    def __init__(self) -> None:
-        self._log = Log()
-
-    async def create(self, topics: Sequence[str]) -> None:
-        """Topics exist as soon as they are used."""
-
-    async def send(self, messages: Messages, headers: Headers = ()) -> None:
-        await LogProducer(self._log).send(messages, headers)
-
-    @asynccontextmanager
-    async def member(
-        self, group: str, topics: Sequence[str], listener: PartitionListener | None = None
-    ) -> AsyncIterator[Member]:
-        consumer = LogConsumer(self._log, group, topics)
-        await consumer.assigned(range(PARTITIONS), listener)
-        yield MemberInMemory(consumer)
-        await consumer.revoked(listener)
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-# -- the real one
-
-
-class RealMember:
-    def __init__(self, arrived: asyncio.Queue[Batch]) -> None:
-        self._arrived = arrived
-
-    async def take(self, count: int) -> list[Batch]:
-        taken: list[Batch] = []
-        async with asyncio.timeout(60):
-            while sum(map(size, taken)) < count:
-                taken.append(await self._arrived.get())
-        return taken
-
-
-class RealKafka:
-    def __init__(self, brokers: Brokers, folder: Path) -> None:
-        self._brokers = brokers
-        self._folder = folder
-        self._producer = BatchProducer(**brokers.connection(), client_id="contract")
-
-    async def create(self, topics: Sequence[str]) -> None:
-        async with kafka.admin(self._brokers, "contract", limit_s=30, request_timeout_s=20) as admin:
-            await admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics])
-        async with asyncio.timeout(30):
-            while True:
-                if {await self._producer.partitions(topic) for topic in topics} == {PARTITIONS}:
-                    return
-                await asyncio.sleep(0.05)
-
-    async def send(self, messages: Messages, headers: Headers = ()) -> None:
-        await self._producer.send(messages, headers)
-
-    @asynccontextmanager
-    async def member(
-        self, group: str, topics: Sequence[str], listener: PartitionListener | None = None
-    ) -> AsyncIterator[Member]:
-        server = [URL(f"kafka://{self._brokers}")]
-        app = faust.App(
-            group,
-            broker_credentials=faust_credentials(self._brokers),
-            broker=server,
-            datadir=str(self._folder / group),
-            web_enabled=False,
-            topic_disable_leader=True,
-            topic_allow_declare=False,
-            stream_wait_empty=False,
-            stream_buffer_maxsize=4,
-            consumer_auto_offset_reset="earliest",
-        )
-        app.transport = Transport(server, app, listener=listener)
-        arrived: asyncio.Queue[Batch] = asyncio.Queue()
-
-        @app.agent(app.topic(*topics, schema=BatchSchema()))
-        async def agent(stream: Any) -> None:
-            async for batch in batches(stream):
-                arrived.put_nowait(batch)
-
-        await app.start()
-        try:
-            yield RealMember(arrived)
-        finally:
-            await app.consumer.settle()
-            await app.stop()
-
-    async def close(self) -> None:
-        await self._producer.stop()
+from tests.support.logs import Kafka, KafkaInMemory, Listener, RealKafka
 
 
 @pytest.fixture(scope="module")
@@ -208,30 +65,8 @@ def group() -> str:
     return f"group-{uuid.uuid4().hex[:8]}"
 
 
-def size(batch: Batch) -> int:
-    return sum(map(len, batch.records.values()))
-
-
 def records_of(taken: Sequence[Batch], topic: str, partition: int) -> list[Any]:
     return [record for batch in taken for record in batch.of(topic).get(partition, ())]
-
-
-class Listener:
-    """Remembers what it hears, and begins where it is told."""
-
-    def __init__(self, begin_at: Mapping[TP, int] | None = None) -> None:
-        self.logs: dict[TP, tuple[int, int]] = {}
-        self.to_acknowledge: list[Batch] = []
-        """Batches that it acknowledges when partitions go."""
-        self._begin_at = begin_at or {}
-
-    async def assigned(self, partitions: Mapping[TP, tuple[int, int]]) -> Mapping[TP, int]:
-        self.logs.update(partitions)
-        return self._begin_at
-
-    async def revoked(self, partitions: frozenset[TP]) -> None:
-        for batch in self.to_acknowledge:
-            batch.ack()
 
 
 # -- the contract
@@ -317,7 +152,10 @@ def test_the_listener_hears_where_logs_begin_and_end_and_says_where_to_begin(run
         listener = Listener({TP(topic, 0): 3})
         async with log.member(group, [topic], listener) as member:
             taken = await member.take(2 + 5)
-        assert listener.logs == {TP(topic, 0): (0, 5), TP(topic, 1): (0, 5)}
+        assert {tp: (log.begin, log.end) for tp, log in listener.logs.items()} == {
+            TP(topic, 0): (0, 5),
+            TP(topic, 1): (0, 5),
+        }
         assert [record.offset for record in records_of(taken, topic, 0)] == [3, 4]
         assert [record.offset for record in records_of(taken, topic, 1)] == [0, 1, 2, 3, 4]
 
@@ -388,5 +226,28 @@ def test_a_position_of_the_listener_goes_before_a_committed_offset(run: Any, top
         async with log.member(group, [topic], Listener({TP(topic, 0): 2})) as member:
             taken = await member.take(2)
         assert [record.offset for record in records_of(taken, topic, 0)] == [2, 3]
+
+    run(scenario)
+
+
+def test_a_topic_that_is_created_again_is_read_from_its_beginning(run: Any, topic: str, group: str) -> None:
+    """It is longer than the committed offset of the old one, and the listener hears that it is another one."""
+    first, second = Listener(), Listener()
+
+    async def scenario(log: Kafka) -> None:
+        await log.create([topic])
+        await log.send({(topic, 0): [(None, b"old-%d" % i) for i in range(3)]})
+        async with log.member(group, [topic], first) as member:
+            for batch in await member.take(3):
+                batch.ack()
+        async with log.member(group, [topic], first) as member:
+            assert first.logs[TP(topic, 0)].committed == 3
+        await log.create_again(topic)
+        await log.send({(topic, 0): [(None, b"new-%d" % i) for i in range(5)]})
+        async with log.member(group, [topic], second) as member:
+            taken = await member.take(5)
+        assert [record.value for record in records_of(taken, topic, 0)] == [b"new-%d" % i for i in range(5)]
+        assert second.logs[TP(topic, 0)].committed is None
+        assert first.logs[TP(topic, 0)].topic_id != second.logs[TP(topic, 0)].topic_id != ""
 
     run(scenario)

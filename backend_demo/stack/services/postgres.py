@@ -173,8 +173,8 @@ async def newest_reading(access: ServerAccess) -> float | None:
     from backend_demo.adapters.postgres import FAILURES, connect_to_stack
     from backend_demo.storage.latest import newest_time
 
-    if access.state_dir is not None and not (access.state_dir / "postgres" / "data").exists():
-        return None  # it has not run yet
+    if access.state_dir is not None and not (access.state_dir / "postgres/data/postmaster.opts").exists():
+        return None  # it has never run
     host = access.host if access.state_dir else "postgres"
     admin = ("postgres", access.password("postgres"))
     deadline = time.monotonic() + NEWEST_LIMIT_S
