@@ -15,7 +15,10 @@ Service = Mapping[str, Any]
 Rule = Callable[[str, Service], list[str]]
 
 #: They run once, so nobody asks them for their health.
-ONCE = ("setup", "migrate")
+ONCE = ("setup", "kafka-setup", "migrate")
+
+#: Brokers beside the first one, whose secrets they share.
+BROKERS = ("kafka-2", "kafka-3")
 
 #: They hold a port and do nothing.
 HOLDERS = ("mqtt-port",)
@@ -120,7 +123,8 @@ def sees_its_own_secrets_only(name: str, service: Service) -> list[str]:
     mounts = [mount for mount in map(Mount, service.get("volumes", ())) if mount.source.endswith("-secrets")]
     if name == "setup":
         return [m.target for m in mounts if m.target != f"/secrets/{m.source.removesuffix('-secrets')}"]
-    wrong = [m.source for m in mounts if m.source != f"{name}-secrets" or m.target != "/run/secrets"]
+    own = f"{'kafka' if name in BROKERS else name}-secrets"
+    wrong = [m.source for m in mounts if m.source != own or m.target != "/run/secrets"]
     return wrong + [f"{m.source} is writable" for m in mounts if not m.read_only or not m.nocopy]
 
 

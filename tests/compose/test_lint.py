@@ -62,4 +62,6 @@ def test_the_brokers_differ_in_name_rack_port_and_data_only() -> None:
     assert alike[0] == alike[1] == alike[2]
     assert len({broker["ports"][0]["published"] for broker in brokers}) == 3
     assert len({broker["volumes"][0]["source"] for broker in brokers}) == 3
-    assert all(len(broker["ports"]) == len(broker["volumes"]) == 1 for broker in brokers)
+    secrets = [[each["source"] for each in broker["volumes"][1:]] for broker in brokers]
+    assert secrets == [["kafka-secrets"]] * 3
+    assert all(len(broker["ports"]) == 1 for broker in brokers)

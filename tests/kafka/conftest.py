@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from backend_demo.adapters.kafka import Brokers
 from backend_demo.settings import Settings
 from backend_demo.stack.services import kafka, kafka_jars
+from backend_demo.stack.services.kafka_users import BOOTSTRAP, random_id
 from backend_demo.stack.state import certificates
 from backend_demo.stack.state.directory import StateDirectory
 from tests.support.ports import free_port, listens
@@ -37,6 +38,8 @@ class Others:
     authority: Path
     client: Path
     """A client's certificate with its key."""
+    beginning: Path
+    """What Kafka's own tool has given the cluster to begin with."""
 
     def at(self, listener: str, *, host: str = "localhost", **changes: object) -> Brokers:
         """As a client connects there that does everything right, but for the changes."""
@@ -60,7 +63,7 @@ def others() -> Iterator[Others]:
         client = _client_certificate(folder / "client.pem")
         state = StateDirectory(folder / "state")
         state.create(kafka.users())
-        found = Others({each: free_port() for each in _PROTOCOLS}, tls.authority, client)
+        found = Others({each: free_port() for each in _PROTOCOLS}, tls.authority, client, folder / BOOTSTRAP)
         settings = Settings(
             state_dir=state.path, kafka_port=free_port(), kafka_controller_port=free_port(), kafka_heap_mb=256
         )
@@ -68,7 +71,7 @@ def others() -> Iterator[Others]:
         properties = state.path / "kafka" / "server.properties"
         with properties.open("a") as more:
             more.write(_listeners(found.ports, settings.kafka_controller_port, tls, client))
-        _format_again(state.path, properties)
+        found.beginning.write_bytes(_format_again(state.path, properties))
         with (folder / "kafka.log").open("w") as log:
             process = subprocess.Popen(program.command, cwd=state.path, stdout=log, stderr=log)
             try:
@@ -112,14 +115,14 @@ def _listeners(ports: dict[str, int], controller: int, tls: certificates.Certifi
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def _format_again(folder: Path, properties: Path) -> None:
-    """As Kafka's tool does it, which also makes users."""
+def _format_again(folder: Path, properties: Path) -> bytes:
+    """As Kafka's tool does it, which also makes users; what the cluster begins with."""
     shutil.rmtree(folder / "kafka" / "data")
     users = [f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
     done = subprocess.run(
         [
             *(kafka_jars.java(), "-cp", kafka_jars.class_path(kafka_jars.home()), "kafka.tools.StorageTool", "format"),
-            *("--cluster-id", kafka.random_id(), "--config", str(properties)),
+            *("--cluster-id", random_id(), "--config", str(properties)),
             *(word for user in users for word in ("--add-scram", user)),
         ],
         cwd=folder,
@@ -127,6 +130,7 @@ def _format_again(folder: Path, properties: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    return (folder / "kafka" / "data" / BOOTSTRAP).read_bytes()
 
 
 def _client_certificate(file: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import struct
 import subprocess
@@ -14,37 +13,39 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.new_topic import NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    GroupCoordinatorNotAvailableError,
-    KafkaError,
     TopicAuthorizationFailedError,
     for_code,
 )
 
-from backend_demo.adapters import kafka, kafka_allowed
+from backend_demo.adapters import kafka
 from backend_demo.adapters.kafka import Brokers
-from backend_demo.domain.topics import AGGREGATED_DATA, PARTITIONS, PROCESSED_DATA, SENSOR_DATA, TOPICS
+from backend_demo.domain.topics import AGGREGATED_DATA, PROCESSED_DATA, SENSOR_DATA, TOPICS
 from backend_demo.errors import ServiceFailed
 from backend_demo.operations.kafka_log import partitions_of
 from backend_demo.settings import Settings
 from backend_demo.stack.embedded.stack import EmbeddedStack
 from backend_demo.stack.services import kafka as kafka_service
-from backend_demo.stack.services import kafka_jars, kafka_rights
+from backend_demo.stack.services import kafka_rights, kafka_users
 from backend_demo.stack.services.kafka_rights import Right
-from backend_demo.stack.services.kafka_users import BOOTSTRAP
 from backend_demo.stack.services.table import SERVICES
 from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
 from tests.support.kafka import brokers, environment
+from tests.support.kafka_access import (
+    FORGED,
+    STRANGERS,
+    assert_rights,
+    is_closed,
+    records_of,
+    rights_of,
+    topic_is_there,
+)
 from tests.support.ports import free_port, listens
 from tests.support.wait import eventually
-
-GROUPS = [each.name for each in SERVICES.values() if each.kafka_rights and each.kafka_rights.group]
 
 
 @pytest.fixture(scope="module")
@@ -67,45 +68,8 @@ def as_user(stack: EmbeddedStack) -> Callable[[str], Brokers]:
 # -- what each user may do, and nothing else
 
 
-BITS: dict[kafka_rights.Operation, int] = {"read": kafka_allowed.READ, "write": kafka_allowed.WRITE}
-
-
-async def rights_of(user: str, server: Brokers) -> set[Right]:
-    """What Kafka allows a user to do with the pipeline's topics and groups."""
-    allowed = await kafka_allowed.operations(server, TOPICS)
-    assert allowed.keys() == TOPICS.keys()
-    topics = {
-        Right(user, operation, "topic", name)
-        for name, bits in allowed.items()
-        for operation, bit in BITS.items()
-        if bits & bit
-    }
-    async with kafka.admin(server, "test", limit_s=60, request_timeout_s=20) as admin:
-        return topics | {Right(user, "read", "group", group) for group in GROUPS if await may_read_as(admin, group)}
-
-
-async def may_read_as(admin: AIOKafkaAdminClient, group: str) -> bool:
-    while True:
-        try:
-            await admin.list_consumer_group_offsets(group)
-        except GroupAuthorizationFailedError:
-            return False
-        except GroupCoordinatorNotAvailableError:  # nobody has used a group before
-            await asyncio.sleep(0.2)
-        else:
-            return True
-
-
 def test_every_user_may_do_what_the_table_says_and_no_more(as_user: Callable[[str], Brokers]) -> None:
-    users = kafka_service.users()
-    every = {
-        *(Right(user, operation, "topic", topic) for user in users for operation in BITS for topic in TOPICS),
-        *(Right(user, "read", "group", group) for user in users for group in GROUPS),
-    }
-    wanted = kafka_rights.wanted(SERVICES.values(), "")
-    of_all = {right[:3] for right in wanted if right.name == kafka_rights.EVERY}
-    allowed = {right for right in every if right.user == KAFKA_ADMIN or right in wanted or right[:3] in of_all}
-    assert set().union(*(asyncio.run(rights_of(user, as_user(user))) for user in users)) == allowed
+    assert_rights(as_user)
 
 
 async def alter(admin: AIOKafkaAdminClient, kind: ConfigResourceType, name: str, key: str, value: str) -> None:
@@ -191,62 +155,17 @@ def test_rights_that_a_user_no_longer_needs_are_taken_away(as_user: Callable[[st
 # -- who gets in
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"protocol": "PLAINTEXT", "username": "", "password": ""}, "asks for a user"),
-        ({"password": "guessed"}, "refuses user 'kafka-reader', or the password"),
-        ({"username": "nobody"}, "refuses user 'nobody', or the password"),
-        ({"mechanism": "PLAIN"}, "does not have PLAIN"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "said"), STRANGERS)
 def test_without_a_user_nobody_gets_in(as_user: Callable[[str], Brokers], changes: dict[str, str], said: str) -> None:
     stranger = replace(as_user(KAFKA_READER), **changes)  # type: ignore[arg-type]
     with pytest.raises(ServiceFailed, match=said):
         asyncio.run(partitions_of(stranger))
 
 
-def request(api: int, version: int, body: bytes) -> bytes:
-    head = struct.pack(">hhih", api, version, 1, 4) + b"evil"
-    return struct.pack(">i", len(head) + len(body)) + head + body
-
-
-def is_closed(stream: socket.socket, sent: bytes) -> bool:
-    """Whether the other side ends the connection because of what is sent, and answers nothing."""
-    try:
-        stream.sendall(sent)
-        return stream.recv(1) == b""
-    except ConnectionError:
-        return True
-
-
-#: A voter that claims to lead: one of these ended the controller when everybody could send it.
-BEGIN_QUORUM_EPOCH = (
-    struct.pack(">hi", -1, 1)
-    + struct.pack(">h", 18)
-    + b"__cluster_metadata"
-    + struct.pack(">iiii", 1, 0, 99, 1_000_000)
-)
-
-
 @pytest.mark.parametrize("port", ["kafka_port", "kafka_controller_port"])
-@pytest.mark.parametrize(
-    "sent",
-    [
-        request(53, 0, BEGIN_QUORUM_EPOCH),
-        request(3, 1, struct.pack(">i", 0)),  # Metadata
-        request(0, 3, b"\xff" * 64),  # Produce
-        request(18, 0, b"") + request(53, 0, BEGIN_QUORUM_EPOCH),
-    ],
-    ids=["BeginQuorumEpoch", "Metadata", "Produce", "ApiVersions and BeginQuorumEpoch"],
-)
+@pytest.mark.parametrize("sent", FORGED.values(), ids=FORGED)
 def test_requests_of_strangers_are_not_read(stack: EmbeddedStack, port: str, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", stack.state.record.settings()[port]), 10) as stream:
-        if sent.startswith(request(18, 0, b"")):  # which everybody may ask for
-            stream.sendall(request(18, 0, b""))
-            (length,) = struct.unpack(">i", stream.recv(4, socket.MSG_WAITALL))
-            stream.recv(length, socket.MSG_WAITALL)
-            sent = sent.removeprefix(request(18, 0, b""))
         assert is_closed(stream, sent)
 
 
@@ -279,8 +198,8 @@ def test_a_kafka_from_before_there_were_users_is_given_them(tmp_path: Path) -> N
         Settings(state_dir=folder, kafka_port=port, kafka_controller_port=free_port()), stack.state
     )
     data = folder / "kafka" / "data"
+    kafka_users.write_users(data, {}, set())
     (data / "bdemo-users.json").unlink()
-    shutil.copy(kafka_jars.home() / BOOTSTRAP, data)
     with (folder / "kafka" / "server.properties").open("a") as more:
         more.write("listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT\nauthorizer.class.name=\n")
     earlier = Brokers(f"127.0.0.1:{port}")
@@ -288,7 +207,7 @@ def test_a_kafka_from_before_there_were_users_is_given_them(tmp_path: Path) -> N
         process = subprocess.Popen(program.command, cwd=folder, stdout=log, stderr=log)
         try:
             eventually(lambda: listens(port), "Kafka", 60)
-            eventually(lambda: topics_are_there(earlier), "its topic", 60)
+            eventually(lambda: topic_is_there(earlier), "its topic", 60)
         finally:
             process.kill()
             process.wait()
@@ -297,23 +216,3 @@ def test_a_kafka_from_before_there_were_users_is_given_them(tmp_path: Path) -> N
         assert asyncio.run(records_of(brokers(stack.state.attached(Settings(), kafka=KAFKA_READER)))) == [b"kept"]
     finally:
         stack.down(wipe=True)
-
-
-def topics_are_there(server: Brokers) -> bool:
-    async def write() -> None:
-        async with kafka.admin(server, "test", limit_s=30, request_timeout_s=20) as admin:
-            await admin.create_topics([NewTopic(SENSOR_DATA, PARTITIONS, 1)])
-        async with AIOKafkaProducer(**server.connection(), acks="all") as producer:
-            await producer.send_and_wait(SENSOR_DATA, b"kept", partition=0)
-
-    try:
-        asyncio.run(write())
-    except KafkaError:
-        return False
-    return True
-
-
-async def records_of(server: Brokers) -> list[bytes | None]:
-    async with AIOKafkaConsumer(**server.connection(), auto_offset_reset="earliest") as consumer:
-        consumer.assign([TopicPartition(SENSOR_DATA, 0)])
-        return [(await asyncio.wait_for(consumer.getone(), 30)).value]

@@ -20,7 +20,7 @@ from backend_demo.stack.services.container import (
     secrets_volume,
 )
 from backend_demo.stack.services.round_trip import HOST
-from backend_demo.stack.services.service import Port, Service, Variable
+from backend_demo.stack.services.service import OneShot, Port, Service, Variable
 from backend_demo.stack.services.table import (
     PROFILES,
     SERVICES,
@@ -49,6 +49,9 @@ A version may carry the digest of its image: 4.2.2@sha256:...
 The environment of `docker compose` takes precedence over this file.
 """
 )
+
+#: The condition under which something starts after what does one thing and ends.
+_DONE = {"condition": "service_completed_successfully"}
 
 #: The order of a container's keys.
 _KEYS = (
@@ -116,6 +119,9 @@ def containers() -> dict[str, Any]:
             found[shared_port.holder_of(name)] = Note(
                 note, _sorted(shared_port.container(service, _all_published(service)))
             )
+        if service.before:
+            note = f"once, before {name}: {service.before.about}"
+            found[service.before_name] = Note(note, _sorted(_before(service, service.before)))
         if service.container:
             found[name] = Note(service.about, _container(service, profiles.get(name)))
     return found
@@ -179,6 +185,15 @@ def _migrate() -> dict[str, Any]:
     return {**migrate.container(), "volumes": [secrets_volume(migrate.NAME)]}
 
 
+def _before(service: Service, before: OneShot) -> dict[str, Any]:
+    own = before.container()
+    return {
+        **own,
+        "volumes": [*own.get("volumes", ()), secrets_volume(service.before_name)],
+        "depends_on": {setup.NAME: _DONE},
+    }
+
+
 def _all_published(service: Service) -> list[str]:
     return [_published(port) for port in service.listens if port.variable]
 
@@ -197,12 +212,14 @@ def _needs(service: Service) -> dict[str, Any]:
     once = []
     if service.ours:
         once.append(migrate.NAME)
+    elif service.before:
+        once.append(service.before_name)
     elif service.secret_files and not any(_follows_setup(SERVICES[need]) for need in service.needs):
         once.append(setup.NAME)
     holder = {shared_port.holder_of(service.name): {"condition": "service_started"}} if service.shares_port else {}
     return {
         **holder,
-        **{name: {"condition": "service_completed_successfully"} for name in once},
+        **dict.fromkeys(once, _DONE),
         **{name: {"condition": "service_healthy"} for name in service.needs},
     }
 

@@ -17,6 +17,7 @@ from backend_demo.errors import ConfigurationInvalid
 from backend_demo.places import compose_files, default_state_dir
 from backend_demo.stack.compose import shared_port
 from backend_demo.stack.services.copies import STATS_PORT_STEP
+from backend_demo.stack.services.kafka_users import CLIENT_SETTINGS
 from backend_demo.stack.services.service import Port
 from backend_demo.stack.services.table import PROFILES, SERVICES, copy_of, every_service
 from backend_demo.stack.state.directory import StateDirectory
@@ -87,7 +88,7 @@ class Project:
             if profile.own_data and before.environment:
                 self._check_data(profile.name, before.profiles, settings.profiles)
         ports = _own_ports(offset, any_port=any_port)
-        settings = with_profiles(settings)
+        settings = with_profiles(settings).model_copy(update=CLIENT_SETTINGS)
         for name in settings.profiles:
             if addressed := PROFILES[name].addressed:
                 settings = settings.model_copy(update=addressed(settings.model_dump(), ports))

@@ -59,14 +59,18 @@ def container() -> dict[str, Any]:
 
 
 def readers() -> list[str]:
-    """What is given secret files: itself, `migrate`, services."""
-    return [NAME, migrate.NAME, *(name for name, service in every_service().items() if service.secret_files)]
+    """What is given secret files: itself, `migrate`, services and what prepares their data."""
+    services = every_service().values()
+    before = (service.before_name for service in services if service.before)
+    return [NAME, migrate.NAME, *before, *(service.name for service in services if service.secret_files)]
 
 
 def files(settings: Settings, passwords: Passwords) -> dict[str, str]:
     """The text of each file, by its path below /secrets."""
     found: dict[str, Mapping[str, str]] = {migrate.NAME: migrate.secret_files(passwords)}
     for name, service in every_service().items():
+        if service.before:
+            found[service.before_name] = service.before.secret_files(passwords)
         if service.secret_files:
             found[name] = service.secret_files(settings, passwords)
     return {f"{reader}/{name}": text for reader, texts in found.items() for name, text in texts.items()}
@@ -75,11 +79,14 @@ def files(settings: Settings, passwords: Passwords) -> dict[str, str]:
 def make_files(settings: Settings) -> None:
     """Writes every password, and every file that a service or a server reads."""
     passwords = passwords_in(FOLDER / NAME / "secrets.json")
-    services = every_service()
+    services = every_service().values()
+    # they run as another user than ours; nobody else sees their volumes
+    others = {each.name for each in services if each.image_user} | {
+        each.before_name for each in services if each.before
+    }
     for name, text in files(settings, passwords).items():
         write_private(FOLDER / name, text)
-        reader = services.get(name.partition("/")[0])
-        if reader and reader.image_user:  # which is another user than ours; nobody else sees that volume
+        if name.partition("/")[0] in others:
             (FOLDER / name).chmod(0o444)
     mqtt_users.keep(USERS_FILE, passwords.__getitem__)
 

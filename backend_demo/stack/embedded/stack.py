@@ -25,7 +25,6 @@ from backend_demo.stack.base import (
 from backend_demo.stack.embedded import status
 from backend_demo.stack.embedded.bringup import BringUp, Waiting
 from backend_demo.stack.embedded.supervisor import ProcessInfo, Supervisor
-from backend_demo.stack.services import kafka
 from backend_demo.stack.services.copies import all_copies, copy_names, most_copies
 from backend_demo.stack.services.table import (
     SERVICES,
@@ -74,7 +73,7 @@ class EmbeddedStack:
         wanted = self.state.record.settings() if self.supervisor.runs() else self._own_settings().model_dump()
         names = _installed(with_needs(services, without=without, not_asked=not_asked_for(wanted)), named=services)
         check_copies(scale, among=names)
-        self.state.create((*users(), *kafka.users()))
+        self.state.create(users())
         with self.state.locks.hold("stack", wait_s=LOCK_WAIT_S):
             new = not self.supervisor.runs()
             copies = self.state.record.copies_for(names, scale)

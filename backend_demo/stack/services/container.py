@@ -49,6 +49,8 @@ class Note:
 HARDENED = Alias("hardened")
 #: What every container of our image is given.
 SERVICE = Alias("service")
+#: What every container of our image is given that does one thing and ends.
+ONCE = Alias("once")
 #: The settings of our services.
 SETTINGS = Alias("settings")
 #: How often and how patiently a container is asked for its health.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from backend_demo.stack.services import kafka, kafka_ui, round_trip
+from backend_demo.stack.services import kafka_container, kafka_ui, round_trip
 from backend_demo.stack.services.container import Alias, Anchor, Override, default, environment
 from backend_demo.stack.services.kafka import KAFKA
 from backend_demo.stack.services.service import Addresses, Port, Profile, Service, Variable, Yaml
@@ -35,7 +35,7 @@ _SETTINGS: Mapping[str, str | int] = {
 
 def _broker(number: int) -> dict[str, Any]:
     return {
-        "environment": {"<<": Alias("broker"), **kafka.as_environment({"broker.rack": f"rack-{number}"})},
+        "environment": {"<<": Alias("broker"), **kafka_container.as_environment({"broker.rack": f"rack-{number}"})},
         "volumes": [f"kafka-{number}-data:/var/lib/kafka/data"],
     }
 
@@ -43,7 +43,9 @@ def _broker(number: int) -> dict[str, Any]:
 def _other_broker(number: int, name: str) -> dict[str, Any]:
     port = Variable(_OTHERS[name].variable, str(_OTHERS[name].number))
     common = _broker(number)
-    own = kafka.as_environment({"node.id": number, "advertised.listeners": kafka.advertised(name, port)})
+    own = kafka_container.as_environment(
+        {"node.id": number, "advertised.listeners": kafka_container.advertised(name, port)}
+    )
     return {
         "extends": {"file": "compose.yaml", "service": KAFKA.name},
         "hostname": name,
@@ -55,14 +57,20 @@ def _other_broker(number: int, name: str) -> dict[str, Any]:
 
 def _overlay(table: Mapping[str, Service]) -> Yaml:
     voters = ",".join(f"{number}@{name}:{default('kafka_controller_port')}" for number, name in enumerate(_ALL, 1))
-    brokers = kafka.inside(*_ALL)
+    brokers = kafka_container.inside(*_ALL)
     client = environment({"kafka_bootstrap": brokers})
     return {
-        "x-broker": Anchor("broker", kafka.as_environment({"controller.quorum.voters": voters, **_SETTINGS})),
+        "x-broker": Anchor("broker", kafka_container.as_environment({"controller.quorum.voters": voters, **_SETTINGS})),
         "x-client": Anchor("client", {"environment": client}),
         "services": {
             KAFKA.name: _broker(1),
             **{name: _other_broker(number, name) for number, name in enumerate(_OTHERS, 2)},
+            KAFKA.before_name: {
+                "command": kafka_container.before_command(*range(1, len(_ALL) + 1)),
+                "volumes": [
+                    f"kafka-{number}-data:{kafka_container.VOLUMES}/{number}" for number in range(1, len(_ALL) + 1)
+                ],
+            },
             "migrate": {
                 "environment": {**client, **environment({"topic_replication": str(_REPLICATION)})},
                 "depends_on": {name: {"condition": "service_healthy"} for name in _OTHERS},

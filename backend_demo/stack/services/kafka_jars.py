@@ -6,17 +6,14 @@ import contextlib
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from backend_demo import environment
 from backend_demo.errors import PrerequisiteMissing
 from backend_demo.places import cache_dir
 from backend_demo.stack.services import jars
-from backend_demo.stack.services.kafka_users import BOOTSTRAP
 
 VERSION = "4.2.2"
 
@@ -55,8 +52,6 @@ def fetch(report: Callable[[str], None]) -> None:
             fetched = Path(folder) / "jars"
             fetched.mkdir(mode=0o755)
             jars.download(pinned(), fetched, report)
-            report("preparing")
-            shutil.copy(_formatted(fetched, Path(folder)) / BOOTSTRAP, fetched)
             fetched.rename(target)
     except OSError as problem:
         if not target.is_dir():  # else another stack was quicker
@@ -102,31 +97,6 @@ def class_path(folder: Path) -> str:
     """The jars of a folder as Java takes them, each checked just now. Raises PrerequisiteMissing."""
     jars.check(pinned(), folder)
     return os.pathsep.join(sorted(str(folder / jar.name) for jar in pinned()))
-
-
-def _formatted(fetched: Path, folder: Path) -> Path:
-    """A data directory of a new cluster, made by Kafka's own tool."""
-    from backend_demo.stack.services import kafka
-
-    properties = folder / "server.properties"
-    properties.write_text(
-        kafka.properties(port=9092, controller_port=9093, data_dir="data", password=kafka.random_id())
-    )
-    command = [java(), "-cp", class_path(fetched), "kafka.tools.StorageTool", "format"]
-    done = subprocess.run(  # noqa: S603 - words, no shell
-        [*command, "--cluster-id", kafka.random_id(), "--config", str(properties)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=folder,
-        env=environment.of_programs(),
-    )
-    if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise PrerequisiteMissing(
-            f"Kafka does not start: {''.join(last)}", hint="check that disk and memory are not full"
-        )
-    return folder / "data"
 
 
 def remove_dead_fetches(folder: Path) -> None:

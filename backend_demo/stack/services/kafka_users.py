@@ -1,8 +1,9 @@
 """The users of the stack's own Kafka, written into its data before it starts.
 
 Kafka asks everybody for a user, itself included, so that the first ones cannot be made through it. Its own tool writes
-them when it formats a data directory, in two seconds of a JVM; this does the same, and also for data that exist. A new
-cluster is given their rights too, so that services which start with it are not refused before it is provisioned.
+them when it formats a data directory, in two seconds of a JVM, with passwords as arguments; this does the same without
+either, and also for data that exist. A new cluster is given their rights too, so that services which start with it are
+not refused before it is provisioned.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import struct
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,44 +22,85 @@ from backend_demo.stack.services.kafka_rights import Right, as_acl
 from backend_demo.stack.services.scram import ITERATIONS, ScramKeys
 from backend_demo.stack.state.files import write_private
 
-#: How the stack's Kafka, as a child process, asks its clients who they are.
+#: How the stack's Kafka asks its clients who they are.
 PROTOCOL, MECHANISM = "SASL_PLAINTEXT", scram.MECHANISM
 
 CLIENT_SETTINGS = {"kafka_security_protocol": PROTOCOL, "kafka_sasl_mechanism": MECHANISM}
 
-#: Features of a new cluster, as Kafka's own tool writes them; the same for every cluster of one version.
+#: What a new cluster begins with.
 BOOTSTRAP = "bootstrap.checkpoint"
+
+#: The features of a new cluster with their levels: those that Kafka's own tool gives a cluster of our version of Kafka.
+FEATURES = {
+    "metadata.version": 29,
+    "eligible.leader.replicas.version": 1,
+    "group.version": 1,
+    "share.version": 1,
+    "streams.version": 1,
+    "transaction.version": 2,
+}
 
 #: Which passwords Kafka's data hold.
 _WRITTEN = "bdemo-users.json"
 
-# UserScramCredentialRecord, AccessControlEntryRecord, in Kafka's metadata/src/main/resources/common/metadata
-_USER, _ACL = 11, 18
+# UserScramCredentialRecord, FeatureLevelRecord, AccessControlEntryRecord, in Kafka's
+# metadata/src/main/resources/common/metadata
+_USER, _FEATURE, _ACL = 11, 12, 18
 _SCRAM_SHA_512 = 2
 
 # the head of a record batch: its base offset, the length of what follows, its epoch, 2, the checksum of the rest
 _HEAD, _BEFORE_LENGTH_COUNTS = struct.Struct(">qiibI"), 12
 
 
-def write_users(data: Path, passwords: Mapping[str, str], rights: Iterable[Right], bootstrap: Path) -> None:
+def format_data(data: Path, *, node: int, cluster: str) -> None:
+    """Makes a directory that of a broker's data, unless it is already; `cluster`: the id that all brokers share."""
+    meta = data / "meta.properties"
+    if not meta.exists():
+        write_private(meta, f"version=1\nnode.id={node}\ncluster.id={cluster}\ndirectory.id={random_id()}\n")
+
+
+def random_id() -> str:
+    """A random id as Kafka writes them: 16 bytes in base64, and not like an option on a command line."""
+    while (text := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return text
+
+
+def write_users(data: Path, passwords: Mapping[str, str], rights: Iterable[Right]) -> None:
     """Makes sure that the Kafka of this data directory, which must not run, knows these users by these passwords.
 
-    A new cluster is given `bootstrap`, its features, and the rights; to one that has run, they are granted when it runs
-    again. A user who is in a log twice is there once for Kafka, so that this may be killed at any point.
+    A new cluster is given its features and the rights, too; to one that has run, they are granted when it runs again. A
+    user who is in a log twice is there once for Kafka, so that this may be killed at any point.
     """
-    digest = {user: hashlib.sha256(password.encode()).hexdigest() for user, password in passwords.items()}
-    written = data / _WRITTEN
-    logs = sorted((data / "__cluster_metadata-0").glob("*.log"))
-    has_run = any(log.stat().st_size for log in logs)
-    if has_run and written.exists() and json.loads(written.read_text()) == digest:
+    if has_run(data) and knows(data, passwords):
         return
     users = [_user(name, ScramKeys.of(password)) for name, password in passwords.items()]
-    if has_run:
-        _append(logs, _batch(users))
+    if has_run(data):
+        _append(_logs(data), _batch(users))
     else:
+        features = [_record(_FEATURE, _string(name), struct.pack(">h", level)) for name, level in FEATURES.items()]
         acls = [_acl(*as_acl(right)) for right in sorted(rights)]
-        write_private(data / BOOTSTRAP, bootstrap.read_bytes() + _batch([*users, *acls]))
-    write_private(written, json.dumps(digest))
+        write_private(data / BOOTSTRAP, _batch([*features, *users, *acls]))
+    write_private(data / _WRITTEN, json.dumps(_digests(passwords)))
+
+
+def has_run(data: Path) -> bool:
+    """Whether a Kafka has run with this data directory."""
+    return any(log.stat().st_size for log in _logs(data))
+
+
+def knows(data: Path, passwords: Mapping[str, str]) -> bool:
+    """Whether these users have been written to this data directory, with these passwords."""
+    written = data / _WRITTEN
+    return written.exists() and json.loads(written.read_text()) == _digests(passwords)
+
+
+def _logs(data: Path) -> list[Path]:
+    return sorted((data / "__cluster_metadata-0").glob("*.log"))
+
+
+def _digests(passwords: Mapping[str, str]) -> dict[str, str]:
+    return {user: hashlib.sha256(password.encode()).hexdigest() for user, password in passwords.items()}
 
 
 def _batch(records: Iterable[bytes]) -> bytes:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from backend_demo.stack.services import copies, postgres, round_trip
-from backend_demo.stack.services.container import SERVICE, SETTINGS, default, health
+from backend_demo.stack.services.container import SERVICE, SETTINGS, default, environment, health
+from backend_demo.stack.services.kafka_users import PROTOCOL
 from backend_demo.stack.services.service import Addresses, Health, Passwords, Port, Program, Service, WaitingFor
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def our_service(
     known: dict[str, Any] = {
         "probe": probe,
         "programs": programs,
-        "secret_files": secret_files if more.get("mqtt_user") or more.get("postgres_user") else None,
+        "secret_files": secret_files if {"mqtt_user", "postgres_user", "kafka_rights"} & more.keys() else None,
     }
     service = Service(
         name=name,
@@ -83,6 +84,8 @@ def rebalancing_line(name: str) -> str:
 def credentials(service: Service, passwords: Passwords) -> dict[str, str]:
     """The secrets of a service, as settings read them."""
     found = {}
+    if service.kafka_user:
+        found["bdemo_kafka_password"] = passwords[service.kafka_user]
     if service.mqtt_user:
         found["bdemo_mqtt_password"] = passwords[service.mqtt_user]
     if service.postgres_user:
@@ -92,12 +95,15 @@ def credentials(service: Service, passwords: Passwords) -> dict[str, str]:
 
 def settings_of(service: Service, **more: Any) -> dict[str, Any]:
     """The settings of its container: the common ones, and those of its own."""
-    user = {"BDEMO_MQTT_USERNAME": service.mqtt_user} if service.mqtt_user else {}
-    return {"<<": SETTINGS, **more, **user}
+    if service.kafka_user:
+        more |= environment({"kafka_security_protocol": PROTOCOL, "kafka_username": service.kafka_user})
+    if service.mqtt_user:
+        more |= environment({"mqtt_username": service.mqtt_user})
+    return {"<<": SETTINGS, **more}
 
 
 def _container(service: Service) -> dict[str, Any]:
-    own = {"environment": settings_of(service)} if service.mqtt_user else {}
+    own = {"environment": settings_of(service)} if service.mqtt_user or service.kafka_user else {}
     return {
         "<<": SERVICE,
         "command": ["bdemo", "run", service.name, "--standalone"],

@@ -101,6 +101,18 @@ class KafkaRights:
     """It reads as a consumer group of its own name."""
 
 
+@dataclass(frozen=True)
+class OneShot:
+    """A container that does one thing before that of a service starts, and ends."""
+
+    about: str
+    """What it does, as `Service.about`."""
+    container: Callable[[], Yaml]
+    """The compose service, without what follows from the other fields. It runs as the user of the service's image."""
+    secret_files: Callable[[Passwords], dict[str, str]]
+    """The files in its /run/secrets, by name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """One process of the stack. A *server* is somebody else's program; a *stage* or the gateway is ours."""
@@ -170,6 +182,8 @@ class Service:
     # -- as a container
     container: Callable[[], Yaml] | None = None
     """The compose service, without what follows from the other fields: ports, secrets, needs and profile."""
+    before: OneShot | None = None
+    """What prepares its data before it starts, named `before_name`."""
     client_settings: Mapping[str, str] | None = None
     """The settings by which services in containers find it."""
     secret_files: Callable[[Settings, Passwords], dict[str, str]] | None = None
@@ -188,6 +202,11 @@ class Service:
     def kafka_user(self) -> str:
         """The Kafka user as which it connects; empty if it has none."""
         return f"kafka-{self.name}" if self.kafka_rights else ""
+
+    @property
+    def before_name(self) -> str:
+        """The name of the container that prepares its data."""
+        return f"{self.name}-setup"
 
     @property
     def ports(self) -> tuple[str, ...]:

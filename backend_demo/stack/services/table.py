@@ -26,7 +26,6 @@ from backend_demo.stack.services.processing import PROCESSING
 from backend_demo.stack.services.prometheus import PROMETHEUS
 from backend_demo.stack.services.service import Addresses, Profile, Service
 from backend_demo.stack.services.simulator import SIMULATOR
-from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
 
 
 def _by_name(services: Iterable[Service]) -> dict[str, Service]:
@@ -192,16 +191,14 @@ def counted(copies: Mapping[str, int]) -> list[tuple[Service, int]]:
 
 
 def users(table: Mapping[str, Service] = SERVICES) -> tuple[str, ...]:
-    """Every user that has a password, but those of Kafka, which only the embedded one asks for."""
-    return tuple(user for each in table.values() for user in each.users)
+    """Every user that has a password."""
+    of_servers = (user for each in table.values() for user in each.users)
+    return (*of_servers, *(each.kafka_user for each in table.values() if each.kafka_user))
 
 
 def secrets_of(table: Mapping[str, Service] = SERVICES) -> list[tuple[str, str, tuple[str, ...]]]:
     """Every user that has a password, with the server that asks for it and the services that use it."""
-    found: dict[str, tuple[str, list[str]]] = {
-        **{user: (KAFKA.name, []) for user in (KAFKA_ADMIN, KAFKA_READER)},
-        **{user: (each.name, []) for each in table.values() for user in each.users},
-    }
+    found: dict[str, tuple[str, list[str]]] = {user: (each.name, []) for each in table.values() for user in each.users}
     for each in table.values():
         if each.kafka_user:
             found[each.kafka_user] = (KAFKA.name, [])

@@ -1,4 +1,4 @@
-"""What is written into Kafka's data; that Kafka understands it is seen in tests/kafka/test_users.py."""
+"""What is written into Kafka's data; that Kafka understands it is seen in tests/kafka/test_access.py."""
 
 from pathlib import Path
 
@@ -6,17 +6,13 @@ import pytest
 from aiokafka.record.memory_records import MemoryRecords
 
 from backend_demo.stack.services.kafka_rights import Right
-from backend_demo.stack.services.kafka_users import BOOTSTRAP, write_users
+from backend_demo.stack.services.kafka_users import BOOTSTRAP, FEATURES, write_users
 
 PASSWORDS = {"kafka-admin": "one", "kafka-reader": "two"}
 RIGHTS = {Right("kafka-reader", "read", "topic", "sensor-data")}
 
-
-@pytest.fixture
-def features(tmp_path: Path) -> Path:
-    file = tmp_path / "features"
-    file.write_bytes(b"features")
-    return file
+#: Records that a new cluster begins with.
+NEW = len(FEATURES) + len(PASSWORDS) + len(RIGHTS)
 
 
 @pytest.fixture
@@ -33,10 +29,10 @@ def made_by_kafka(data: Path, content: bytes) -> Path:
     return log
 
 
-def a_batch(data: Path, features: Path) -> bytes:
+def a_batch(data: Path) -> bytes:
     """Something that Kafka could have written."""
-    write_users(data, PASSWORDS, RIGHTS, features)
-    return (data / BOOTSTRAP).read_bytes().removeprefix(b"features")
+    write_users(data, PASSWORDS, RIGHTS)
+    return (data / BOOTSTRAP).read_bytes()
 
 
 def offsets(log: bytes) -> list[list[int]]:
@@ -48,52 +44,52 @@ def offsets(log: bytes) -> list[list[int]]:
     return found
 
 
-def test_a_new_cluster_is_given_them_with_their_rights_beside_its_features(data: Path, features: Path) -> None:
-    assert offsets(a_batch(data, features)) == [[0, 1, 2]]
+def test_a_new_cluster_is_given_them_with_their_rights_beside_its_features(data: Path) -> None:
+    assert offsets(a_batch(data)) == [[*range(NEW)]]
     assert (data / BOOTSTRAP).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_new_cluster_that_never_ran_is_given_the_newest(data: Path, features: Path) -> None:
-    first = a_batch(data, features)
-    write_users(data, {**PASSWORDS, "more": "three"}, RIGHTS, features)
+def test_a_new_cluster_that_never_ran_is_given_the_newest(data: Path) -> None:
+    first = a_batch(data)
+    write_users(data, {**PASSWORDS, "more": "three"}, RIGHTS)
     written = (data / BOOTSTRAP).read_bytes()
     assert first not in written
-    assert offsets(written.removeprefix(b"features")) == [[0, 1, 2, 3]]
+    assert offsets(written) == [[*range(NEW + 1)]]
 
 
-def test_an_old_log_goes_on_with_them(data: Path, features: Path) -> None:
-    log = made_by_kafka(data, a_batch(data, features))
-    write_users(data, {"kafka-admin": "other"}, RIGHTS, features)
-    assert offsets(log.read_bytes()) == [[0, 1, 2], [3]]
+def test_an_old_log_goes_on_with_them(data: Path) -> None:
+    log = made_by_kafka(data, a_batch(data))
+    write_users(data, {"kafka-admin": "other"}, RIGHTS)
+    assert offsets(log.read_bytes()) == [[*range(NEW)], [NEW]]
 
 
-def test_they_are_written_again_only_when_a_password_changes(data: Path, features: Path) -> None:
-    log = made_by_kafka(data, a_batch(data, features))
-    write_users(data, PASSWORDS, RIGHTS, features)
-    assert offsets(log.read_bytes()) == [[0, 1, 2]]
+def test_they_are_written_again_only_when_a_password_changes(data: Path) -> None:
+    log = made_by_kafka(data, a_batch(data))
+    write_users(data, PASSWORDS, RIGHTS)
+    assert offsets(log.read_bytes()) == [[*range(NEW)]]
     for _ in range(2):
-        write_users(data, {**PASSWORDS, "kafka-reader": "new"}, RIGHTS, features)
-        assert offsets(log.read_bytes()) == [[0, 1, 2], [3, 4]]
+        write_users(data, {**PASSWORDS, "kafka-reader": "new"}, RIGHTS)
+        assert offsets(log.read_bytes()) == [[*range(NEW)], [NEW, NEW + 1]]
 
 
-def test_a_new_file_of_the_log_may_be_empty_still(data: Path, features: Path) -> None:
-    log = made_by_kafka(data, a_batch(data, features))
-    newest = log.with_name("00000000000000000003.log")
+def test_a_new_file_of_the_log_may_be_empty_still(data: Path) -> None:
+    log = made_by_kafka(data, a_batch(data))
+    newest = log.with_name(f"{NEW:020}.log")
     newest.touch()
-    write_users(data, {"kafka-admin": "other"}, RIGHTS, features)
-    assert (offsets(log.read_bytes()), offsets(newest.read_bytes())) == ([[0, 1, 2]], [[3]])
+    write_users(data, {"kafka-admin": "other"}, RIGHTS)
+    assert (offsets(log.read_bytes()), offsets(newest.read_bytes())) == ([[*range(NEW)]], [[NEW]])
 
 
 @pytest.mark.parametrize("kept", [5, 30, 70])
-def test_a_batch_that_a_killed_kafka_has_not_finished_is_replaced(data: Path, features: Path, kept: int) -> None:
-    whole = a_batch(data, features)
+def test_a_batch_that_a_killed_kafka_has_not_finished_is_replaced(data: Path, kept: int) -> None:
+    whole = a_batch(data)
     log = made_by_kafka(data, whole + whole[:kept])
-    write_users(data, {"kafka-admin": "other"}, RIGHTS, features)
-    assert offsets(log.read_bytes()) == [[0, 1, 2], [3]]
+    write_users(data, {"kafka-admin": "other"}, RIGHTS)
+    assert offsets(log.read_bytes()) == [[*range(NEW)], [NEW]]
 
 
-def test_a_broken_batch_is_replaced(data: Path, features: Path) -> None:
-    whole = a_batch(data, features)
+def test_a_broken_batch_is_replaced(data: Path) -> None:
+    whole = a_batch(data)
     log = made_by_kafka(data, whole + whole[:-1] + b"?")
-    write_users(data, {"kafka-admin": "other"}, RIGHTS, features)
-    assert offsets(log.read_bytes()) == [[0, 1, 2], [3]]
+    write_users(data, {"kafka-admin": "other"}, RIGHTS)
+    assert offsets(log.read_bytes()) == [[*range(NEW)], [NEW]]
