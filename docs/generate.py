@@ -178,15 +178,16 @@ def kafka() -> str:
 {table(["topic", "partitions", "settings"], topics)}
 ## Users
 
-The Kafka of the embedded stack asks for a user (SCRAM-SHA-512), and its authorizer denies what it does not allow. Each
-service has a user of its own:
+The Kafka of both stacks asks for a user (SCRAM-SHA-512), and its authorizer denies what it does not allow. Each service
+has a user of its own:
 
 {table(["user", "reads", "writes", "consumer group"], users)}
 Two more are for people and their tools. `{KAFKA_READER}` reads every topic, as any consumer group, and writes nothing:
 `bdemo env` prints its password. `{KAFKA_ADMIN}` may do everything, and is what Kafka itself uses: `bdemo env --admin`.
 To a user of your own, give rights as the administrator; `bdemo up` leaves those alone.
 
-`bdemo up` repairs users and rights. Data of a Kafka from before there were users are taken over.
+`bdemo up` repairs users and rights. Data of a Kafka from before there were users are taken over; only those of
+[three brokers](../how-to/containers.md#three-brokers-or-another-mqtt-broker) cannot be, and are refused.
 """
 
 

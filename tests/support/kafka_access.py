@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,6 +17,8 @@ from aiokafka.errors import GroupAuthorizationFailedError, GroupCoordinatorNotAv
 from backend_demo.adapters import kafka, kafka_allowed
 from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.topics import PARTITIONS, SENSOR_DATA, TOPICS
+from backend_demo.stack.compose import docker as compose_docker
+from backend_demo.stack.compose.project import Project, image
 from backend_demo.stack.services import kafka as kafka_service
 from backend_demo.stack.services import kafka_rights
 from backend_demo.stack.services.kafka_rights import Right
@@ -115,6 +119,40 @@ def is_closed(stream: socket.socket, sent: bytes) -> bool:
         return stream.recv(1) == b""
     except ConnectionError:
         return True
+
+
+#: A container that belongs to nobody: what each port answers, and whether that of the health check can be reached.
+_CONTAINER = """
+import json, socket, sys
+host, ports, requests = json.loads(sys.argv[1])
+answers = {}
+for port in ports:
+    for name, request in requests.items():
+        with socket.create_connection((host, port), 10) as stream:
+            try:
+                stream.sendall(bytes.fromhex(request))
+                answers[f"{port} {name}"] = stream.recv(1).hex()
+            except ConnectionError:
+                answers[f"{port} {name}"] = ""
+try:
+    socket.create_connection((host, 19094), 10).close()
+    health = "open"
+except ConnectionRefusedError:
+    health = "closed"
+print(json.dumps({"answers": answers, "health": health}))
+"""
+
+
+def strange_container(project: Project, host: str, ports: Collection[int]) -> dict[str, Any]:
+    """What a container in the network of a compose stack is answered by that broker."""
+    sent = {name: value.hex() for name, value in FORGED.items() if not value.startswith(API_VERSIONS)}
+    sent["100 MB"] = (struct.pack(">i", 100_000_000) + bytes(1000)).hex()
+    said = compose_docker.ask(
+        *("run", "--rm", "--network", f"{project.name}_default", image()),
+        *("python", "-c", _CONTAINER, json.dumps([host, list(ports), sent])),
+    )
+    found: dict[str, Any] = json.loads(said)
+    return found
 
 
 # -- a topic of an earlier version, with a record
