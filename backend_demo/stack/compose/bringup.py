@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
-from backend_demo.errors import BdemoError, PortInUse, ServiceFailed, TimedOut
+from backend_demo.errors import BdemoError, PortInUse, ResourceInUse, ServiceFailed, TimedOut
 from backend_demo.stack import logfiles, time_limits
 from backend_demo.stack.base import Report, ServiceStatus
 from backend_demo.stack.compose import docker as compose_docker
@@ -17,12 +17,22 @@ from backend_demo.stack.compose.containers import LOG_LINES, Container, last_err
 from backend_demo.stack.compose.project import OutputLines, Project
 from backend_demo.stack.compose.shared_port import held_for
 from backend_demo.stack.services.copies import copy_names, most_copies
-from backend_demo.stack.services.service import Service
+from backend_demo.stack.services.kafka_users import CLIENT_SETTINGS
+from backend_demo.stack.services.service import Addresses, Service
 from backend_demo.stack.threads import at_once
 
 POLL_S = 0.5
 
 _OTHER_MAJOR = re.compile(r"initialized by PostgreSQL version (\d+), which is not compatible with this version (\d+)")
+
+
+def check_version(recorded: Addresses) -> None:
+    """Raises ResourceInUse when containers of an earlier version run, which those of this one cannot join."""
+    if recorded.get("kafka_security_protocol") != CLIENT_SETTINGS["kafka_security_protocol"]:
+        raise ResourceInUse(
+            "this stack was started by an earlier version of bdemo: its Kafka knows no users",
+            hint="start all of it again: bdemo down, bdemo up",
+        )
 
 
 class Watch:

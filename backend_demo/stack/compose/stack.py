@@ -17,7 +17,7 @@ from backend_demo.stack.compose import containers as compose_containers
 from backend_demo.stack.compose import docker as compose_docker
 from backend_demo.stack.compose import logs as compose_logs
 from backend_demo.stack.compose import shared_port
-from backend_demo.stack.compose.bringup import Watch, end, restart_hung, stop, surplus_of
+from backend_demo.stack.compose.bringup import Watch, check_version, end, restart_hung, stop, surplus_of
 from backend_demo.stack.compose.containers import Container
 from backend_demo.stack.compose.images import Images
 from backend_demo.stack.compose.project import Project, with_profiles
@@ -140,6 +140,8 @@ class ComposeStack:
             return StackChange(already_running=tuple(names))
         self.project.write_copies(all_copies({**self.state.record.copies(), **copies}))
         missing = [name for name in names if not (name in found and found[name].runs)]
+        if missing:
+            check_version(self.state.record.settings())
         needed = self.project.with_needs(missing)
         for name in needed:
             for port in () if name in found and found[name].runs else self.project.ports(name):

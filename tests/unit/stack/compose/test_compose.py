@@ -10,12 +10,19 @@ from typing import Any
 
 import pytest
 
-from backend_demo.errors import BdemoError, ConfigurationInvalid, PortInUse, PrerequisiteMissing, ServiceFailed
+from backend_demo.errors import (
+    BdemoError,
+    ConfigurationInvalid,
+    PortInUse,
+    PrerequisiteMissing,
+    ResourceInUse,
+    ServiceFailed,
+)
 from backend_demo.settings import Settings
 from backend_demo.stack.compose import docker as compose_docker
 from backend_demo.stack.compose import logs as compose_logs
 from backend_demo.stack.compose import project as compose_project
-from backend_demo.stack.compose.bringup import failure
+from backend_demo.stack.compose.bringup import check_version, failure
 from backend_demo.stack.compose.containers import Container
 from backend_demo.stack.compose.images import build_failed
 from backend_demo.stack.compose.project import Project
@@ -190,6 +197,13 @@ def test_who_needs_kafka_needs_all_brokers() -> None:
     assert list(table)[:3] == ["kafka", "kafka-2", "kafka-3"]
     assert {"kafka-2", "kafka-3"} <= set(with_needs(["bridge"], table=table))
     assert set(table) - {"kafka-2", "kafka-3"} == set(services_of("compose"))
+
+
+def test_containers_of_an_earlier_version_are_not_joined(project: Project) -> None:
+    saved = project.save(Settings(state_dir=project.state.path), offset=0, any_port=False).model_dump()
+    check_version(saved)
+    with pytest.raises(ResourceInUse, match="earlier version"):
+        check_version({**saved, "kafka_security_protocol": "PLAINTEXT"})
 
 
 @pytest.mark.parametrize("port", ["0", "x", "65000"])

@@ -113,7 +113,8 @@ def test_the_servers_have_the_versions_of_the_embedded_ones() -> None:
 
 
 def test_every_setting_of_the_pipeline_reaches_the_services() -> None:
-    common = CONTAINERS["processing"]["environment"]
+    login = {"BDEMO_KAFKA_SECURITY_PROTOCOL", "BDEMO_KAFKA_USERNAME"}
+    common = {name: value for name, value in CONTAINERS["processing"]["environment"].items() if name not in login}
     assert {name.removeprefix("BDEMO_").lower() for name in common} <= set(Settings.model_fields)
     ports = {port for service in SERVICES.values() for port in service.ports}
     tls = {"mqtt_tls", "mqtt_ca_file", "mqtt_client_cert", "mqtt_client_key"}
@@ -174,7 +175,7 @@ def test_setup_writes_where_each_reader_looks() -> None:
     sources = {mount.source.removesuffix("-secrets") for mount in mounted if mount.source.endswith("-secrets")}
     assert sources == readers
     image = (FOLDER / "Dockerfile").read_text()
-    (folders,) = re.findall(r"for of in (.*?);", image)
+    (folders,) = re.findall(r"for of in (.*?);", image.replace("\\\n", " "))
     assert set(folders.split()) == readers
 
 
@@ -193,6 +194,35 @@ def test_a_service_is_given_the_user_that_it_needs_and_no_other() -> None:
         "migrate/passwords.json",
         "postgres/postgres_password",
     ]
+
+
+def test_each_service_logs_in_to_kafka_as_itself_and_nobody_else_as_the_administrator() -> None:
+    files = compose_setup.files(Settings(), PASSWORDS)
+    for service in SERVICES.values():
+        if service.kafka_user:
+            assert CONTAINERS[service.name]["environment"]["BDEMO_KAFKA_USERNAME"] == service.kafka_user
+            assert files[f"{service.name}/bdemo_kafka_password"] == PASSWORDS[service.kafka_user]
+    assert [name for name, text in files.items() if PASSWORDS["kafka-admin"] in text] == [
+        *("migrate/passwords.json", "kafka-setup/passwords.json", "kafka/kafka_password")
+    ]
+
+
+def test_kafka_ui_reads_and_asks_for_a_login() -> None:
+    container = CONTAINERS["kafka-ui"]
+    (name,) = (name for name in compose_setup.files(Settings(), PASSWORDS) if name.startswith("kafka-ui/"))
+    assert container["environment"]["SPRING_CONFIG_ADDITIONAL_LOCATION"] == f"file:/run/secrets/{Path(name).name}"
+    found = yaml.safe_load(compose_setup.files(Settings(), PASSWORDS)[name])
+    assert (found["auth"], found["spring.security.user"]) == (
+        {"type": "LOGIN_FORM"},
+        {"name": "kafka-ui", "password": PASSWORDS["kafka-ui"]},
+    )
+    (cluster,) = found["kafka.clusters"]
+    assert cluster["readOnly"] is True
+    assert cluster["bootstrapServers"] == "${BROKERS}"
+    assert container["environment"]["BROKERS"] == "kafka:19092"
+    assert (
+        f'username="kafka-reader" password="{PASSWORDS["kafka-reader"]}";' in cluster["properties"]["sasl.jaas.config"]
+    )
 
 
 def test_passwords_are_made_once_and_missing_ones_added(tmp_path: Path) -> None:
