@@ -28,7 +28,7 @@ _DATA, VOLUMES = "/var/lib/kafka/data", "/data/kafka"
 
 #: The port for other containers; the one that the host publishes names 127.0.0.1 in its answers.
 _INSIDE = 19092
-#: The port for its own health check. Nobody outside its container reaches it, and nobody has a right there.
+#: The port for its own health check, within its container: bash can make a request there, and not log in with SCRAM.
 _HEALTH = 19094
 
 _PASSWORD_FILE = "kafka_password"  # noqa: S105 - the name of a file
@@ -67,7 +67,7 @@ def inside(*hosts: str) -> str:
     return ",".join(f"{host}:{_INSIDE}" for host in hosts)
 
 
-def as_environment(values: Mapping[str, str | int]) -> dict[str, str | int]:
+def as_environment(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a broker as the image reads them from its environment."""
 
     def variable(name: str) -> str:
@@ -100,8 +100,11 @@ def broker() -> dict[str, Any]:
                     "controller.quorum.voters": f"1@kafka:{controller}",
                     "controller.listener.names": "CONTROLLER",
                     "inter.broker.listener.name": "INTERNAL",
-                    "listeners": f"INTERNAL://:{_INSIDE},EXTERNAL://:{port},CONTROLLER://:{controller},"
-                    f"HEALTH://127.0.0.1:{_HEALTH}",
+                    "listeners": Note(
+                        "HEALTH asks nobody for a user: it is within the container, and who comes there has no right",
+                        f"INTERNAL://:{_INSIDE},EXTERNAL://:{port},CONTROLLER://:{controller},"
+                        f"HEALTH://127.0.0.1:{_HEALTH}",
+                    ),
                     "advertised.listeners": advertised("kafka", Variable("KAFKA_HOST_PORT", port)),
                     **_security(),
                     "log.dirs": _DATA,
