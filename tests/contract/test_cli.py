@@ -94,13 +94,13 @@ def test_env_is_what_a_shell_can_eval(bdemo: Shell, settings: Settings, admin: b
         "BDEMO_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         "BDEMO_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
         "BDEMO_KAFKA_USERNAME": user,
-        "BDEMO_KAFKA_PASSWORD": StateDirectory(settings.state_dir).secrets.of(user) if settings.kafka_username else "",
+        "BDEMO_KAFKA_PASSWORD": StateDirectory(settings.state_dir).secrets.of(user),
     }
     script = bdemo("env", *(["--admin"] if admin else [])).stdout + "env | grep '^BDEMO_' | sort"
     found = subprocess.run(["env", "-i", "sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert dict(line.split("=", 1) for line in found.splitlines()) == {
         "BDEMO_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        **(kafka if settings.kafka_username else {}),
+        **kafka,
         "BDEMO_POSTGRES_DSN": settings.postgres_dsn,
         "BDEMO_MQTT_HOST": settings.mqtt_host,
         "BDEMO_MQTT_PORT": str(settings.mqtt_port),
