@@ -14,6 +14,7 @@ import typer
 
 from backend_demo import __version__
 from backend_demo.cli import (
+    chaos,
     demo,
     down,
     env,
@@ -81,6 +82,7 @@ app.add_typer(query.app, name="query", rich_help_panel=DATA)
 app.command("trace", rich_help_panel=DATA)(trace)
 app.command("verify", rich_help_panel=CHECK)(verify.verify)
 app.command("bench", rich_help_panel=CHECK)(bench)
+app.add_typer(chaos.app, name="chaos", rich_help_panel=CHECK)
 app.command("run", rich_help_panel=DEVELOP)(run.run)
 app.command("env", rich_help_panel=DEVELOP)(env.env)
 app.command("migrate", rich_help_panel=DEVELOP)(migrate.migrate)

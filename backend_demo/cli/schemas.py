@@ -11,6 +11,9 @@ from pydantic import TypeAdapter
 
 from backend_demo.cli import down, env, logs, migrate, open_page, scale, simulate, status, up, verify
 from backend_demo.cli.bench.result import BenchResult
+from backend_demo.cli.chaos import fault as chaos_fault
+from backend_demo.cli.chaos import ls as chaos_ls
+from backend_demo.cli.chaos.result import ChaosResult
 from backend_demo.cli.mqtt import user_add, user_ls, user_rm
 from backend_demo.cli.query.documents import QueryDocument, SqlDocument
 from backend_demo.cli.secrets import ls, rotate, show
@@ -21,6 +24,9 @@ from backend_demo.operations.trace.document import TraceDocument
 #: One document per command. Its field `schema` has the value that stands here.
 DOCUMENTS: dict[str, Any] = {
     "bdemo.bench/1": BenchResult,
+    "bdemo.chaos.fault/1": chaos_fault.Document,
+    "bdemo.chaos.ls/1": chaos_ls.Document,
+    "bdemo.chaos.run/1": ChaosResult,
     "bdemo.down/1": down.Document,
     "bdemo.env/1": env.Document,
     "bdemo.migrate/1": migrate.Document,

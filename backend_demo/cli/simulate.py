@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from backend_demo.cli import options, render
+from backend_demo.cli.signals import first_stops
 from backend_demo.cli.times import duration_s
 from backend_demo.errors import ServiceFailed
 
@@ -136,7 +136,7 @@ def simulate(
     )
     settings = options.attached(state_dir) if mqtt is None else options.own_broker(mqtt)
     stop = threading.Event()
-    with _signals(stop) as received, _progress() as show:
+    with first_stops(stop) as received, _progress() as show:
         if processes == 1:
             summary = simulator.simulate(settings, plan, ledger=ledger, on_progress=show, stop=stop)
         else:
@@ -145,25 +145,6 @@ def simulate(
     render.show(Document(**vars(summary)), output, _view, problem=problem)
     if received:
         raise typer.Exit(128 + received[0])
-
-
-@contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[list[int]]:
-    """The first Ctrl-C or SIGTERM sets `stop` and is kept in the list; a second one ends at once."""
-    received: list[int] = []
-
-    def on_signal(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -129,7 +129,7 @@ def verify(
     def shown(_: Document) -> render.View:
         if verbose:
             return view(verdict)
-        return [_summary(verdict)] if verdict.passed else []
+        return [summary(verdict)] if verdict.passed else []
 
     render.show(document(verdict), output, shown, problem=problem(verdict))
 
@@ -150,7 +150,8 @@ def _sentence(name: str, count: int) -> str:
     return f"{count:,} {_SENTENCES[name][count != 1]}"
 
 
-def _summary(verdict: Verdict) -> str:
+def summary(verdict: Verdict) -> str:
+    """What is said of a verdict that has passed."""
     if verdict.ledger is None:
         return f"nothing is wrong: {verdict.averages:,} averages, one for each reading, as PostgreSQL computes them"
     refused = f", {verdict.dead_letters:,} refused" if verdict.dead_letters else ""

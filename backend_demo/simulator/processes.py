@@ -154,7 +154,11 @@ def _tell_to_stop(pipe: Connection) -> None:
 
 def _run(settings: Settings, plan: Plan, ledger: Path | None, pipe: Connection) -> None:
     """One part, in its process."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # those of the terminal's go to the parent, which tells us
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # those of the terminal's go to the parent, which tells us
         signal.signal(number, signal.SIG_IGN)
     stop = threading.Event()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from backend_demo.errors import NoStack, ResourceInUse
 from backend_demo.stack.base import Stack
+from backend_demo.stack.faults import FaultMaker
 from backend_demo.stack.state.directory import StateDirectory
 
 if TYPE_CHECKING:
@@ -45,6 +46,19 @@ def stack_in(state_dir: Path) -> Stack:
     from backend_demo.stack.embedded.stack import EmbeddedStack
 
     return EmbeddedStack(state_dir)
+
+
+def faults_in(state_dir: Path) -> FaultMaker:
+    """What does faults to the stack of a state directory. Raises NoStack when there is no record of one."""
+    state = StateDirectory(state_dir)
+    state.check_owner()
+    if state.record.settings()["stack"] == "compose":
+        from backend_demo.stack.compose.faults import ComposeFaults
+
+        return ComposeFaults(state)
+    from backend_demo.stack.embedded.faults import EmbeddedFaults
+
+    return EmbeddedFaults(state)
 
 
 def _check_gone(state: StateDirectory) -> None:
