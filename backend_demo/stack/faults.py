@@ -62,7 +62,7 @@ def victims(maker: FaultMaker, target: str) -> list[str]:
     for name in copies:
         if name in running:
             continue
-        if maker.state.locks.is_held(name):
+        if _by_hand(maker, name, running):
             raise ResourceInUse(
                 f"{name} does not run in the stack: `bdemo run` has taken its place",
                 hint="end it in its terminal, or choose another service",
@@ -71,20 +71,25 @@ def victims(maker: FaultMaker, target: str) -> list[str]:
     return copies
 
 
-def ready_copies(stack: Stack, state: StateDirectory) -> set[str]:
+def ready_copies(stack: Stack, maker: FaultMaker) -> set[str]:
     """The copies that are ready now, and so must be again after a fault.
 
     Raises NoStack; ServiceFailed when another one should be, and is not run by hand either.
     """
-    ready = set()
+    ready, running = set(), maker.running()
     for status in stack.status():
         if status.state == "ready":
             ready.add(status.name)
-        elif status.state not in HEALTHY and not state.locks.is_held(status.name):
+        elif status.state not in HEALTHY and not _by_hand(maker, status.name, running):
             raise ServiceFailed(
                 f"{status.name} is {status.state} already, before any fault", hint="fix it with: bdemo up"
             )
     return ready
+
+
+def _by_hand(maker: FaultMaker, name: str, running: Collection[str]) -> bool:
+    """Whether `bdemo run` has taken the place of a copy: one that runs in the stack holds the same lock."""
+    return name not in running and maker.state.locks.is_held(name)
 
 
 def all_ready(stack: Stack, copies: Collection[str]) -> bool:

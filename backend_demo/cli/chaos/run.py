@@ -46,6 +46,9 @@ def run(
             show_default=False,
         ),
     ] = None,
+    wait: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the end waits for readings that are still on their way.")
+    ] = "2m",
     output: options.OutputFormat = options.Output.table,
     state_dir: options.StateDir = None,
 ) -> None:
@@ -85,7 +88,7 @@ def run(
         faults=Faults(late=LATE, duplicate=DUPLICATE, corrupt=CORRUPT),
         flush_s=FLUSH_S,
     )
-    trial = Trial(options.attached(state_dir), load)
+    trial = Trial(options.attached(state_dir), load, wait_s=duration_s(wait, "--wait"))
     faults = chosen or trial.random_faults(seed or 0, lasts_s)
     with kept_if_wrong(ledger) as file:
         found, verdict, number = trial.run(faults, seed, file)

@@ -30,17 +30,15 @@ if TYPE_CHECKING:
     from backend_demo.settings import Settings
     from backend_demo.simulator.plan import Plan
 
-#: How long the comparison waits for readings that are still on their way, seconds.
-VERDICT_S = 120.0
-
 
 class Trial:
     """A run on the stack of these settings. Raises NoStack; ServiceFailed when the stack is not well to begin with."""
 
-    def __init__(self, settings: Settings, load: Plan) -> None:
-        self._settings, self._load = settings, load
+    def __init__(self, settings: Settings, load: Plan, *, wait_s: float) -> None:
+        """`wait_s`: how long the comparison waits for readings that are still on their way."""
+        self._settings, self._load, self._wait_s = settings, load, wait_s
         self._maker, self._stack = faults_in(settings.state_dir), stack_in(settings.state_dir)
-        self._ready = ready_copies(self._stack, self._maker.state)
+        self._ready = ready_copies(self._stack, self._maker)
         self._fresh = Freshness(
             settings.postgres_dsn, range(load.first_sensor, load.first_sensor + load.sensors), load.rate
         )
@@ -64,7 +62,7 @@ class Trial:
             report(course.elapsed_s(), "comparing all readings and averages with what was sent")
         summary = load.summary()
         expected = Expected(ledgers.read(ledger))
-        verdict = loop.run(verify(self._settings, expected, wait_s=VERDICT_S, notify=render.say_quickly))
+        verdict = loop.run(verify(self._settings, expected, wait_s=self._wait_s, notify=render.say_quickly))
         found = ChaosResult(
             passed=verdict.passed,
             scenario=scenario.name or None,
