@@ -34,6 +34,7 @@ SKIPPED = {
     "bdemo up --stack": "needs Docker",
     "bdemo down": "would end the stack that the other pages use",
     "bdemo bench": "takes minutes",
+    "bdemo chaos run": "takes a minute; tests/integration runs one",
     "bdemo tail api": "follows until Ctrl-C",
     "curl -N": "follows until Ctrl-C",
     "BDEMO_POSTGRES_READER_DSN=": "needs a database of other people",

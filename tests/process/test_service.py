@@ -63,6 +63,15 @@ def test_a_process_that_was_frozen_for_long_ends_before_it_writes() -> None:
     assert "writes" not in done.stdout
 
 
+STARTING = FROZEN.replace("process.end_if", "process.owns_nothing_yet(); process.end_if")
+
+
+def test_a_process_that_took_long_to_start_goes_on() -> None:
+    """It has nothing that another one could have taken over; ended each time, it would never come up."""
+    done = subprocess.run([sys.executable, "-c", STARTING], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "writes\n")
+
+
 NICENESS = """
 import os
 from pathlib import Path

@@ -119,6 +119,11 @@ class ServiceProcess:
             finally:
                 self.end_now(1)
 
+    def owns_nothing_yet(self) -> None:
+        """Forgets how long it stood still: on a busy machine, imports alone may take longer than is allowed later."""
+        if self._alive_at is not None:
+            self._alive_at = time.monotonic()
+
     def fail(self) -> None:
         """Ends the process with 1 because of the exception being handled, so that nothing is acknowledged after it."""
         log.exception("failed")

@@ -99,6 +99,7 @@ class Worker:
         await check_topics(self.producer, (*self._consumes, *self._produces))
         app = self._app(body, listener, done or self._count_done)
         log.info("starting")
+        self._process.owns_nothing_yet()
         try:
             await app.start()
         except KafkaError as problem:
