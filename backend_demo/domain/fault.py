@@ -14,7 +14,7 @@ KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
 @dataclass(frozen=True)
-class Fault:
+class ServiceFault:
     """One fault of a plan."""
 
     at_s: float
@@ -36,9 +36,9 @@ class Fault:
         return re.sub(r"-\d+$", "", self.target)
 
 
-def first_clash(faults: Iterable[Fault]) -> tuple[Fault, Fault] | None:
+def first_clash(faults: Iterable[ServiceFault]) -> tuple[ServiceFault, ServiceFault] | None:
     """The first two faults that one service would suffer at the same time; None when there are none."""
-    newest: dict[str, Fault] = {}
+    newest: dict[str, ServiceFault] = {}
     for fault in sorted(faults, key=lambda fault: fault.at_s):
         before = newest.get(fault.service)
         if before is not None and fault.at_s <= before.end_s:

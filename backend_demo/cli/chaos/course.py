@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from backend_demo.domain.fault import Fault
+from backend_demo.domain.fault import ServiceFault
 from backend_demo.errors import BdemoError
 from backend_demo.stack.faults import RECOVERY_LIMIT_S, FaultMaker, victims
 
@@ -20,7 +20,7 @@ LOOK_S = 0.4
 class FaultRun:
     """What became of one fault. Times are seconds after the start."""
 
-    fault: Fault
+    fault: ServiceFault
     began_s: float | None = None
     ended_s: float | None = None
     recovered_s: float | None = None
@@ -41,7 +41,7 @@ class Course:
 
     def __init__(
         self,
-        faults: Sequence[Fault],
+        faults: Sequence[ServiceFault],
         maker: FaultMaker,
         is_well: Callable[[], bool],
         report: Callable[[float, str], None],

@@ -15,7 +15,7 @@ from backend_demo.cli.times import duration_s
 from backend_demo.domain.fault import FaultKind
 from backend_demo.errors import TimedOut
 
-Target = Annotated[
+_Service = Annotated[
     str, typer.Argument(metavar="SERVICE", help="A service, with all its copies, or one copy: processing-2.")
 ]
 
@@ -41,7 +41,7 @@ class Document:
 
 
 def kill(
-    service: Target,
+    service: _Service,
     lasts: Annotated[
         str | None,
         typer.Option("--for", metavar="TIME", help="How long it stays down.", show_default="it is started at once"),
@@ -63,7 +63,7 @@ def kill(
 
 
 def pause(
-    service: Target,
+    service: _Service,
     lasts: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it stands still.")] = "10s",
     state_dir: options.StateDir = None,
     output: options.OutputFormat = options.Output.table,
@@ -82,7 +82,7 @@ def pause(
 
 
 def restart(
-    service: Target,
+    service: _Service,
     lasts: Annotated[
         str | None,
         typer.Option("--for", metavar="TIME", help="How long it stays down.", show_default="it is started at once"),

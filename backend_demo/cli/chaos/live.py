@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from backend_demo.simulator.plan import SimulationProgress
 
 #: Takes the time of an event, seconds after the start, and what happened; from any thread.
-Report = Callable[[float, str], None]
+ReportEvent = Callable[[float, str], None]
 OnProgress = Callable[["SimulationProgress"], None]
 
 
@@ -23,7 +23,7 @@ def line(at_s: float, what: str) -> str:
 
 
 @contextlib.contextmanager
-def shown(duration_s: float) -> Iterator[tuple[Report, OnProgress]]:
+def shown(duration_s: float) -> Iterator[tuple[ReportEvent, OnProgress]]:
     """What shows events, and the progress of the load, on stderr."""
     if not sys.stderr.isatty():
         yield (lambda at_s, what: render.say_quickly(line(at_s, what))), (lambda progress: None)

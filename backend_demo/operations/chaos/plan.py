@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from backend_demo.domain.fault import KINDS, Fault
+from backend_demo.domain.fault import KINDS, ServiceFault
 from backend_demo.errors import UsageError
 
 #: Shortest and longest run, seconds.
@@ -22,12 +22,12 @@ PAUSE_S = (1.0, 20.0)
 DOWN_S = (2.0, 15.0)
 
 
-def random_plan(seed: int, duration_s: float, targets: Sequence[str]) -> tuple[Fault, ...]:
+def random_plan(seed: int, duration_s: float, targets: Sequence[str]) -> tuple[ServiceFault, ...]:
     """Faults of these targets, at least one, one after the other. Raises UsageError."""
     if not SHORTEST_S <= duration_s <= LONGEST_S:
         raise UsageError(f"--for is {duration_s:g} s", hint=f"choose from {SHORTEST_S:g}s to 1d")
     rng = random.Random(seed)  # noqa: S311 - no secret
-    plan: list[Fault] = []
+    plan: list[ServiceFault] = []
     at_s, last_s = LEAD_S + rng.uniform(0, GAP_S[0]), duration_s - CALM_S
     while at_s < last_s:
         # not the same one twice: the supervisor gives up what again and again ends as soon as it was started
@@ -37,6 +37,6 @@ def random_plan(seed: int, duration_s: float, targets: Sequence[str]) -> tuple[F
         down_s = rng.uniform(*DOWN_S) if rng.random() < 0.5 else 0.0
         pause_s = rng.uniform(*PAUSE_S)
         for_s = min({"kill": down_s, "pause": pause_s, "restart": 0.0}[kind], last_s - at_s)
-        plan.append(Fault(round(at_s, 1), kind, target, round(for_s, 1)))
+        plan.append(ServiceFault(round(at_s, 1), kind, target, round(for_s, 1)))
         at_s += for_s + rng.uniform(*GAP_S)
     return tuple(plan)

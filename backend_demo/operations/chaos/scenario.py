@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from backend_demo.domain.fault import Fault, FaultKind, first_clash
+from backend_demo.domain.fault import FaultKind, ServiceFault, first_clash
 from backend_demo.errors import ConfigurationInvalid, UnknownName
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -27,7 +27,7 @@ class Scenario:
     about: str
     duration_s: float
     """How long the load lasts, at least."""
-    faults: tuple[Fault, ...]
+    faults: tuple[ServiceFault, ...]
 
 
 class _FaultEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,14 +67,14 @@ def read(path: Path) -> Scenario:
         ) from problem
     except ValueError as problem:  # of which those of tomllib, msgspec and UTF-8 are
         raise _invalid(path, str(problem)) from problem
-    faults = tuple(Fault(each.at, each.kind, each.service, each.lasts) for each in file.fault)
+    faults = tuple(ServiceFault(each.at, each.kind, each.service, each.lasts) for each in file.fault)
     if problem_found := _problem(faults, file.duration):
         raise _invalid(path, problem_found)
     last_s = max(fault.end_s for fault in faults)
     return Scenario(path.stem, file.about, last_s + CALM_S if file.duration is None else file.duration, faults)
 
 
-def _problem(faults: Sequence[Fault], duration_s: float | None) -> str:
+def _problem(faults: Sequence[ServiceFault], duration_s: float | None) -> str:
     """What is wrong with a scenario; empty when nothing is."""
     if not faults:
         return "there is no fault"

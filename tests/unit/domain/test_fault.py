@@ -7,12 +7,12 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_demo.domain.fault import Fault, first_clash
+from backend_demo.domain.fault import ServiceFault, first_clash
 
 TARGETS = ("loader", "processing", "processing-2", "processing-3")
 FAULTS = st.lists(
     st.builds(
-        Fault,
+        ServiceFault,
         at_s=st.integers(0, 30).map(float),
         kind=st.just("kill"),
         target=st.sampled_from(TARGETS),
@@ -23,11 +23,11 @@ FAULTS = st.lists(
 
 
 def test_the_service_of_a_copy() -> None:
-    assert {Fault(0, "kill", target).service for target in TARGETS} == {"loader", "processing"}
+    assert {ServiceFault(0, "kill", target).service for target in TARGETS} == {"loader", "processing"}
 
 
 @given(FAULTS)
-def test_a_clash_is_found_if_any_two_overlap(faults: list[Fault]) -> None:
+def test_a_clash_is_found_if_any_two_overlap(faults: list[ServiceFault]) -> None:
     overlapping = [
         {first, second}
         for first, second in combinations(faults, 2)

@@ -11,7 +11,7 @@ import pytest
 
 from backend_demo.cli.chaos import course as courses
 from backend_demo.cli.chaos.course import Course
-from backend_demo.domain.fault import Fault, FaultKind
+from backend_demo.domain.fault import FaultKind, ServiceFault
 from backend_demo.errors import NoStack, ServiceFailed
 
 
@@ -42,7 +42,7 @@ def maker(monkeypatch: pytest.MonkeyPatch) -> Maker:
     return Maker()
 
 
-def course(maker: Maker, *faults: Fault, stop: threading.Event | None = None, **more: Any) -> Course:
+def course(maker: Maker, *faults: ServiceFault, stop: threading.Event | None = None, **more: Any) -> Course:
     lines = more.pop("lines", [])
     well = more.pop("well", lambda: not maker.broken)
     return Course(faults, maker, well, lambda at_s, what: lines.append(what), stop or threading.Event())  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def nothing() -> None:
 
 def test_each_fault_is_done_and_its_recovery_is_seen(maker: Maker) -> None:
     lines: list[str] = []
-    run = course(maker, Fault(0.0, "kill", "loader"), Fault(0.05, "pause", "kafka", 0.1), lines=lines)
+    run = course(maker, ServiceFault(0.0, "kill", "loader"), ServiceFault(0.05, "pause", "kafka", 0.1), lines=lines)
     run.follow(0.0, nothing)
     assert maker.done == [("kill", ("loader",), False), ("pause", ("kafka",), True)]
     killed, paused = run.runs
@@ -69,7 +69,7 @@ def test_each_fault_is_done_and_its_recovery_is_seen(maker: Maker) -> None:
 
 
 def test_nothing_has_recovered_while_another_fault_lasts(maker: Maker) -> None:
-    run = course(maker, Fault(0.0, "pause", "kafka", 0.5), Fault(0.2, "kill", "loader"))
+    run = course(maker, ServiceFault(0.0, "pause", "kafka", 0.5), ServiceFault(0.2, "kill", "loader"))
     run.follow(0.0, nothing)
     paused, killed = run.runs
     assert paused.ended_s is not None
@@ -79,13 +79,13 @@ def test_nothing_has_recovered_while_another_fault_lasts(maker: Maker) -> None:
 
 
 def test_it_lasts_as_long_as_it_was_asked_to(maker: Maker) -> None:
-    run = course(maker, Fault(0.0, "kill", "loader"))
+    run = course(maker, ServiceFault(0.0, "kill", "loader"))
     run.follow(0.3, nothing)
     assert run.elapsed_s() >= 0.3
 
 
 def test_what_cannot_be_done_is_told_and_the_rest_is_done(maker: Maker) -> None:
-    run = course(maker, Fault(0.0, "kill", "gone"), Fault(0.0, "kill", "loader"))
+    run = course(maker, ServiceFault(0.0, "kill", "gone"), ServiceFault(0.0, "kill", "loader"))
     run.follow(0.0, nothing)
     assert [each.problem for each in run.runs] == ["gone does not run", ""]
     assert run.runs[0].began_s is None
@@ -96,7 +96,7 @@ def test_a_stack_that_does_not_recover_is_not_waited_for_without_end(
     maker: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(courses, "RECOVERY_LIMIT_S", 0.1)
-    run = course(maker, Fault(0.0, "kill", "loader"), well=lambda: False)
+    run = course(maker, ServiceFault(0.0, "kill", "loader"), well=lambda: False)
     run.follow(0.0, nothing)
     assert run.runs[0].over
     assert run.runs[0].recovered_s is None
@@ -104,7 +104,7 @@ def test_a_stack_that_does_not_recover_is_not_waited_for_without_end(
 
 def test_when_it_is_stopped_faults_end_and_later_ones_are_not_begun(maker: Maker) -> None:
     stop = threading.Event()
-    run = course(maker, Fault(0.0, "pause", "kafka", 60), Fault(30, "kill", "loader"), stop=stop)
+    run = course(maker, ServiceFault(0.0, "pause", "kafka", 60), ServiceFault(30, "kill", "loader"), stop=stop)
 
     def look() -> None:
         if maker.done:
@@ -117,7 +117,7 @@ def test_when_it_is_stopped_faults_end_and_later_ones_are_not_begun(maker: Maker
 
 
 def test_an_error_of_a_look_ends_all_faults(maker: Maker) -> None:
-    run = course(maker, Fault(0.0, "pause", "kafka", 60))
+    run = course(maker, ServiceFault(0.0, "pause", "kafka", 60))
 
     def look() -> None:
         if maker.done:

@@ -11,16 +11,16 @@ from backend_demo.cli.chaos.course import FaultRun
 from backend_demo.cli.chaos.result import ChaosResult, LoadFigures, fault_figures, problem_of, view
 from backend_demo.cli.render import show
 from backend_demo.cli.verify import document
-from backend_demo.domain.fault import Fault
+from backend_demo.domain.fault import ServiceFault
 from backend_demo.domain.verdict import Finding, Verdict
 from backend_demo.errors import TimedOut, VerificationFailed
 from tests.support.schemas import check
 
 RIGHT = Verdict(ledger=100, acked=100, readings=100, averages=100)
 RUNS = (
-    FaultRun(Fault(5, "kill", "kafka"), 5.04, 5.06, 12.345, over=True),
-    FaultRun(Fault(20, "pause", "loader", 10), 20.01, 30.02, 1.5, over=True),
-    FaultRun(Fault(40, "kill", "loader"), problem="loader does not run", over=True),
+    FaultRun(ServiceFault(5, "kill", "kafka"), 5.04, 5.06, 12.345, over=True),
+    FaultRun(ServiceFault(20, "pause", "loader", 10), 20.01, 30.02, 1.5, over=True),
+    FaultRun(ServiceFault(40, "kill", "loader"), problem="loader does not run", over=True),
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_demo.domain.fault import Fault
+from backend_demo.domain.fault import ServiceFault
 from backend_demo.errors import ConfigurationInvalid, UnknownName
 from backend_demo.operations.chaos import scenario
 from backend_demo.stack.services.table import SERVICES
@@ -43,7 +43,7 @@ def test_a_file(tmp_path: Path) -> None:
     )
     found = scenario.load(str(file))
     assert (found.name, found.about, found.duration_s) == ("mine", "two faults", 9.5 + scenario.CALM_S)
-    assert found.faults == (Fault(5, "kill", "loader"), Fault(7.5, "pause", "processing-2", 2))
+    assert found.faults == (ServiceFault(5, "kill", "loader"), ServiceFault(7.5, "pause", "processing-2", 2))
 
 
 FAULT = '[[fault]]\nat = 5\nkind = "kill"\nservice = "loader"\n'
