@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from backend_demo.domain.fault import ServiceFault
-from backend_demo.errors import BdemoError
+from backend_demo.errors import BdemoError, ServiceFailed
 from backend_demo.stack.faults import RECOVERY_LIMIT_S, FaultMaker, victims
 
 #: Time between two looks at the stack, while it recovers, seconds.
 LOOK_S = 0.4
+#: How long a fault waits for a service that does not run yet, after a fault before, seconds.
+WAIT_S = 30.0
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Course:
             return
         what = f"{fault.kind} {fault.target}" + (f", for {fault.for_s:g} s" if fault.for_s else "")
         try:
-            copies = victims(self._maker, fault.target)
+            copies = self._victims(fault.target)
             begins_s = self.elapsed_s()
             with self._maker.fault(fault.kind, copies, held=fault.for_s > 0):
                 run.began_s = begins_s
@@ -104,6 +106,16 @@ class Course:
             self._report(self.elapsed_s(), f"{what}: not done: {problem.message}")
         finally:
             run.over = True
+
+    def _victims(self, target: str) -> list[str]:
+        """The copies that suffer the fault, as soon as they run. Raises what `victims` raises."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                return victims(self._maker, target)
+            except ServiceFailed:
+                if time.monotonic() > deadline or self._stop.wait(LOOK_S):
+                    raise
 
     def _look(self) -> None:
         """Notes for the faults that were over before this look whether all was well."""

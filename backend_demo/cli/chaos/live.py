@@ -45,9 +45,14 @@ def shown(duration_s: float) -> Iterator[tuple[ReportEvent, OnProgress]]:
             bar.console.print(line(at_s, what), markup=False)
 
         def on_progress(progress: SimulationProgress) -> None:
-            state = "publishing" if progress.connected else "broker away"
             figures = f"{progress.sent:,} sent, {progress.acknowledged:,} acknowledged"
-            completed = min(progress.seconds, duration_s)
-            bar.update(task, completed=completed, state="flushing" if progress.flushing else state, figures=figures)
+            bar.update(task, completed=min(progress.seconds, duration_s), state=_state(progress), figures=figures)
+
+        def _state(progress: SimulationProgress) -> str:
+            if not progress.connected:
+                return "broker away"
+            if progress.flushing:
+                return "waiting for acknowledgements"
+            return "publishing" if progress.seconds < duration_s else "recovering"
 
         yield report, on_progress

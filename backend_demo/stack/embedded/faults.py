@@ -60,7 +60,7 @@ class EmbeddedFaults:
                 yield
         elif kind == "kill" and not held:
             for each in processes:
-                _kill(each)
+                _signal(each, signal.SIGKILL)
             yield
         else:
             end = self._keep_down if kind == "kill" else self._supervisor.stop
@@ -71,14 +71,17 @@ class EmbeddedFaults:
                 yield
 
     def _keep_down(self, process: ProcessInfo) -> None:
-        _kill(process)
+        """Kills a process that the supervisor is not to start again: it is told so when the process can do nothing."""
+        _signal(process, signal.SIGSTOP)
+        self._supervisor.ask_to_stop(process)
+        _signal(process, signal.SIGKILL)
         self._supervisor.stop(process)
 
 
-def _kill(process: ProcessInfo) -> None:
+def _signal(process: ProcessInfo, number: signal.Signals) -> None:
     if process.pid is not None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+            os.kill(process.pid, number)
 
 
 def _freeze(pid: int | None, undo: Undo) -> None:
@@ -101,12 +104,13 @@ def _freeze(pid: int | None, undo: Undo) -> None:
 
 
 def main() -> None:
-    """Starts programs of the supervisor, if it still runs."""
+    """Starts programs of the supervisor, if it still runs; one that stands still goes on."""
     directory, *names = sys.argv[1:]
     supervisor = Supervisor(StateDirectory(Path(directory)))
     if supervisor.runs():
         processes = supervisor.processes()
         for name in names:
+            _signal(processes[name], signal.SIGCONT)
             supervisor.start(processes[name])
 
 

@@ -123,8 +123,12 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise ServiceFailed(f"{process.name} does not stop", hint="try: bdemo down")
             if state != "STOPPING":  # asked again: it may have ended by itself and be about to be restarted
-                self._call("stopProcess", f"{process.group}:{process.name}", False, ignore=(_NOT_RUNNING,))
+                self.ask_to_stop(process)
             time.sleep(0.05)
+
+    def ask_to_stop(self, process: ProcessInfo) -> None:
+        """Begins to stop a program: it is not started again when it ends."""
+        self._call("stopProcess", f"{process.group}:{process.name}", False, ignore=(_NOT_RUNNING,))
 
     def shut_down(self) -> None:
         """Stops the services, then the servers, then supervisord; returns when it has ended, or after a time limit."""

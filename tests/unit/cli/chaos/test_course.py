@@ -33,12 +33,13 @@ class Maker:
 @pytest.fixture
 def maker(monkeypatch: pytest.MonkeyPatch) -> Maker:
     def victims(maker: Any, target: str) -> list[str]:
-        if target == "gone":
-            raise ServiceFailed("gone does not run")
+        if target == "gone" or (target == "late" and not maker.done):
+            raise ServiceFailed(f"{target} does not run")
         return [target]
 
     monkeypatch.setattr(courses, "victims", victims)
     monkeypatch.setattr(courses, "LOOK_S", 0.01)
+    monkeypatch.setattr(courses, "WAIT_S", 0.5)
     return Maker()
 
 
@@ -90,6 +91,13 @@ def test_what_cannot_be_done_is_told_and_the_rest_is_done(maker: Maker) -> None:
     assert [each.problem for each in run.runs] == ["gone does not run", ""]
     assert run.runs[0].began_s is None
     assert run.runs[1].recovered_s is not None
+
+
+def test_a_fault_waits_until_its_service_runs(maker: Maker) -> None:
+    run = course(maker, ServiceFault(0.0, "kill", "late"), ServiceFault(0.1, "kill", "loader"))
+    run.follow(0.0, nothing)
+    assert [copies for _, copies, _ in maker.done] == [("loader",), ("late",)]
+    assert (run.runs[0].began_s or 0) >= 0.1
 
 
 def test_a_stack_that_does_not_recover_is_not_waited_for_without_end(
