@@ -25,6 +25,7 @@ from backend_demo.operations.verify import verify
 from backend_demo.simulator import ledger as ledgers
 from backend_demo.stack.faults import all_ready, ready_copies, victims
 from backend_demo.stack.open import faults_in, stack_in
+from backend_demo.stack.services.table import copy_of, with_needs
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
@@ -44,10 +45,15 @@ class Trial:
         )
 
     def random_faults(self, seed: int, duration_s: float) -> Scenario:
-        """Random faults of the copies that run and that a reading needs. Raises UsageError."""
+        """Random faults of our services and of the servers that they need, copy by copy. Raises UsageError."""
         table = self._maker.table
-        needed = [name for name in self._maker.running() if not table[name.partition("-")[0]].optional]
-        return Scenario("", "", duration_s, random_plan(seed, duration_s, needed))
+        running = {name: copy_of(name, table)[0] for name in self._maker.running()}
+        needed = with_needs([service.name for service in running.values() if service.ours], table=table)
+        targets = [name for name, service in running.items() if service.name in needed]
+        plan = random_plan(seed, duration_s, targets)
+        again = f"--seed {seed} --for {duration_s:g}s"
+        render.say_quickly(f"{len(plan)} {'fault' if len(plan) == 1 else 'faults'}; the same again: {again}")
+        return Scenario("", "", duration_s, plan)
 
     def run(self, scenario: Scenario, seed: int | None, ledger: Path) -> tuple[ChaosResult, Verdict, int]:
         """Does the faults under load; what was found, the verdict, and the signal that has ended it early, or 0."""
