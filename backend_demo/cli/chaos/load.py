@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -25,10 +25,19 @@ class Load:
         from backend_demo.simulator.sensors import simulate
 
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(1)
-        self._future = self._pool.submit(
-            simulate, settings, plan, ledger=ledger, on_progress=on_progress, stop=self._stop
-        )
+        self._future: Future[Summary] = Future()
+
+        def publish() -> None:
+            try:
+                self._future.set_result(
+                    simulate(settings, plan, ledger=ledger, on_progress=on_progress, stop=self._stop)
+                )
+            except BaseException as problem:  # noqa: BLE001 - it is raised again in the main thread
+                self._future.set_exception(problem)
+
+        # not a pool: a second Ctrl-C must not wait for it
+        self._thread = threading.Thread(target=publish, daemon=True)
+        self._thread.start()
 
     def check(self) -> None:
         """Raises what has ended the sensors before their time."""
@@ -47,4 +56,4 @@ class Load:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._pool.shutdown()
+        self._thread.join()
