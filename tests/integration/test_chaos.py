@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 import pytest
 
-from backend_demo.cli.chaos.run import FIRST_SENSOR
 from backend_demo.errors import NoStack, ResourceInUse, ServiceFailed, VerificationFailed
 from backend_demo.settings import Settings
 from backend_demo.stack.base import Stack
@@ -113,19 +112,19 @@ def test_a_lost_reading_is_found(bdemo: Shell, sql: Any, tmp_path: Path) -> None
     scenario, ledger = tmp_path / "one.toml", tmp_path / "ledger.jsonl"
     scenario.write_text(ONE)
     words = ("run", str(scenario), "--ledger", str(ledger), "--wait", "4s", "-o", "json")
-    (newest,) = sql("select coalesce(max(timestamp), 0) as at from temperature where sensor_num = $1", FIRST_SENSOR)
-
     with chaos(bdemo, *words) as process:
-        row = "select timestamp from temperature where sensor_num = $1 and timestamp > $2 limit 1"
-        (found,) = eventually(lambda: sql(row, FIRST_SENSOR, newest["at"]), "a reading is stored")
+        eventually(lambda: ledger.exists() and ledger.stat().st_size > 1000, "the sensors publish")
+        sensor = json.loads(ledger.read_text().splitlines()[0])["sensor"]
+        row = "select timestamp from temperature where sensor_num = $1 limit 1"
+        (found,) = eventually(lambda: sql(row, sensor), "a reading is stored")
         for table in ("average", "temperature"):
-            sql(f"delete from {table} where sensor_num = $1 and timestamp = $2", FIRST_SENSOR, found["timestamp"])
+            sql(f"delete from {table} where sensor_num = $1 and timestamp = $2", sensor, found["timestamp"])
         stdout, _ = process.communicate(timeout=250)
     assert process.returncode == VerificationFailed.exit_code
     verdict = check(json.loads(stdout))["verdict"]
     assert verdict["lost"]["count"] == 1
     assert verdict["lost"]["examples"][0]["timestamp"] == found["timestamp"]
-    assert verdict["lost"]["sensors"] == {str(FIRST_SENSOR): 1}
+    assert verdict["lost"]["sensors"] == {str(sensor): 1}
     assert ledger.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,6 @@ import typer
 from backend_demo.cli import options, render
 from backend_demo.cli.times import duration_s
 from backend_demo.errors import UsageError
-
-#: The first sensor of the load: far from those of `bdemo simulate`.
-FIRST_SENSOR = 900_001
 
 #: How long the end of the load waits for acknowledgements, seconds.
 FLUSH_S = 60.0
@@ -82,7 +80,7 @@ def run(
     lasts_s = duration_s(lasts or "1m", "--for")
     load = Plan(
         sensors=sensors,
-        first_sensor=FIRST_SENSOR,
+        first_sensor=time.time_ns() // 1_000_000,  # new ones: what an earlier run has broken is not judged again
         rate=rate,
         model="random-walk",
         faults=Faults(late=LATE, duplicate=DUPLICATE, corrupt=CORRUPT),
