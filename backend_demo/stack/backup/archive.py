@@ -142,7 +142,10 @@ def read(source: IO[bytes], kept: Collection[str], advance: Advance, into: Path 
         zstd.open(source, "rb") as packed,
         tarfile.open(fileobj=packed, mode="r|", bufsize=_PIECE) as tar,
     ):
-        return _read(tar, kept, into, count)
+        found = _read(tar, kept, into, count)
+        while packed.read(_PIECE):  # a tar is padded: its end may be damaged, too
+            pass
+        return found
 
 
 @contextlib.contextmanager
