@@ -7,12 +7,20 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from backend_demo.cli import render
 from backend_demo.cli.console import Console
 from backend_demo.cli.progress import StartProgress
 from backend_demo.stack.base import Report
+
+
+class _Size(DownloadColumn):
+    """How much is done of how much, where that is known."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
 
 
 class StepProgress:
@@ -21,7 +29,7 @@ class StepProgress:
     def __init__(self) -> None:
         console = Console(stderr=True, highlight=False)
         self._terminal = console.is_terminal
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn(), TimeElapsedColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), _Size(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True)
 
     def __enter__(self) -> Self:

@@ -49,7 +49,8 @@ def make(state: StateDirectory, file: Path, steps: Steps, *, replace: bool = Fal
     kept.check_there(state)
     if file.resolve().is_relative_to(state.path):
         raise UsageError(f"{file} is in the state directory", hint="name a file elsewhere, or both are lost together")
-    with _new_file(file, replace=replace) as (output, part):
+    # two at once: the second one would find the stack stopped, and keep the first one from starting it again
+    with state.locks.hold("backup"), _new_file(file, replace=replace) as (output, part):
         begin, before = time.monotonic(), _as_it_runs(state)
         ran = stack.supervisor.runs()
         try:
@@ -67,8 +68,8 @@ def make(state: StateDirectory, file: Path, steps: Steps, *, replace: bool = Fal
             if ran and (problem := _start_again(state, before, steps)):
                 raise problem from failure
             raise
-    problem = _start_again(state, before, steps) if ran else None
-    return BackupMade(manifest, file.stat().st_size, time.monotonic() - begin if ran else None, problem)
+        problem = _start_again(state, before, steps) if ran else None
+        return BackupMade(manifest, file.stat().st_size, time.monotonic() - begin if ran else None, problem)
 
 
 def _as_it_runs(state: StateDirectory) -> tuple[Settings, Mapping[str, int]] | None:

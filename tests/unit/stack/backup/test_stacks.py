@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_demo.errors import BackupInvalid, BdemoError, ConfigurationInvalid, NoStack, UsageError
+from backend_demo.errors import BackupInvalid, BdemoError, ConfigurationInvalid, NoStack, ResourceInUse, UsageError
 from backend_demo.stack.backup import kept, make, restore
 from backend_demo.stack.backup.manifest import Manifest
 from backend_demo.stack.services import kafka_data, postgres
@@ -84,6 +84,12 @@ def test_a_compose_stack_is_refused(backup: Path, tmp_path: Path) -> None:
     assert "do not support these yet" in problem.value.hint
     with pytest.raises(UsageError, match="belongs to a compose stack"):
         into(state.path, backup, replace=True)
+
+
+def test_there_is_one_at_a_time(stack: StateDirectory, tmp_path: Path) -> None:
+    with stack.locks.hold("backup"), pytest.raises(ResourceInUse, match=f"held by process {os.getpid()}"):
+        make.make(stack, tmp_path / "file", Silent())
+    assert {path.name for path in tmp_path.iterdir()} == {"state"}
 
 
 def test_the_ends_of_topics_are_unknown_when_kafka_was_killed(stack: StateDirectory, tmp_path: Path) -> None:
