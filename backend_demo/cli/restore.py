@@ -78,8 +78,9 @@ def _view(done: Document) -> render.View:
     """Nothing on stdout but what a check finds: the rest are messages."""
     from rich.markup import escape
 
-    text = f"{done.files:,} files, {done.data_bytes / 1e6:,.1f} MB, written by bdemo {done.bdemo} at {done.created}"
+    made = f"of {done.created}, by bdemo {done.bdemo}: {done.files:,} files, {done.data_bytes / 1e6:,.1f} MB"
     if done.restored:
-        render.say(f"restored in {escape(done.state_dir)}: {escape(text)}")
+        render.say(f"restored in {escape(done.state_dir)}\n{escape(made)}")
     else:
-        yield f"{done.file} is whole: {text}"
+        yield f"{done.file} is whole"
+        yield made

@@ -38,7 +38,7 @@ def test_there_and_back(stack: StateDirectory, tmp_path: Path) -> None:
     made = json.loads(Shell(stack.path)("backup", str(file), "-o", "json").stdout)
     check(made)
     assert (made["stopped_s"], made["end_offsets"]) == (None, END_OFFSETS)
-    assert again("restore", "--check", str(file)).stdout.startswith(f"{file} is whole: ")
+    assert again("restore", "--check", str(file)).stdout.startswith(f"{file} is whole\nof ")
     assert not again.state_dir.exists()
     done = again("restore", str(file))
     assert done.stdout == ""

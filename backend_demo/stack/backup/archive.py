@@ -28,8 +28,10 @@ else:
 
 MANIFEST, CHECKSUMS = "bdemo-backup.json", "SHA256SUMS"
 
-#: Bytes that are read, hashed and written at a time.
-_PIECE = 1 << 20
+#: Bytes that are read, hashed and written at a time. tarfile copies a piece again for each 16 KiB that come to it.
+_PIECE = 1 << 17
+#: Of zstd: four times as fast as its default, and the data of a stack get no smaller with that.
+_LEVEL = 1
 #: Longest manifest and longest list of checksums, bytes: a backup has some thousand files.
 _TEXT_MAX = 16 << 20
 
@@ -97,7 +99,7 @@ def members(root: Path, names: Iterable[str]) -> Iterator[Member]:
 def write(output: IO[bytes], manifest: Manifest, root: Path, wanted: Iterable[Member], advance: Advance) -> None:
     """Writes an archive of these members of `root`. Raises OSError."""
     sums = {}
-    with zstd.open(output, "wb") as packed, tarfile.open(fileobj=packed, mode="w|", bufsize=_PIECE) as tar:
+    with zstd.open(output, "wb", level=_LEVEL) as packed, tarfile.open(fileobj=packed, mode="w|", bufsize=_PIECE) as tar:
         sums[MANIFEST] = _add(tar, MANIFEST, io.BytesIO(content := manifest.as_bytes()), len(content), _ignore)
         for member in wanted:
             if member.size is None:
