@@ -21,7 +21,7 @@ class Document:
     created: str
     files: int
     data_bytes: int
-    """What the files take without compression."""
+    """What the files take on the disk."""
     servers: dict[str, str]
     """The version of each server whose data it holds."""
     end_offsets: dict[str, list[int]] | None

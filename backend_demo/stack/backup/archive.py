@@ -35,6 +35,9 @@ _LEVEL = 1
 #: Longest manifest and longest list of checksums, bytes: a backup has some thousand files.
 _TEXT_MAX = 16 << 20
 
+#: Header of a file that had holes, and has them again; others keep the room that they have taken.
+_HOLES = "BDEMO.holes"
+
 Advance = Callable[[int], None]
 """Takes how many bytes more are done."""
 
@@ -49,6 +52,8 @@ class Member:
     """Its path below the state directory."""
     size: int | None
     """Bytes; None for a folder."""
+    on_disk: int
+    """Bytes that it takes: fewer than its size if it has holes, as the indexes of a Kafka that was killed."""
 
 
 class _Readable(Protocol):
@@ -93,13 +98,17 @@ def members(root: Path, names: Iterable[str]) -> Iterator[Member]:
         found = each.lstat()
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise UsageError(f"{each} is neither a file nor a folder", hint="a backup cannot hold it: move it")
-        yield Member(each.relative_to(root).as_posix(), found.st_size if stat.S_ISREG(found.st_mode) else None)
+        size = found.st_size if stat.S_ISREG(found.st_mode) else None
+        yield Member(each.relative_to(root).as_posix(), size, min(size or 0, found.st_blocks * 512))
 
 
 def write(output: IO[bytes], manifest: Manifest, root: Path, wanted: Iterable[Member], advance: Advance) -> None:
     """Writes an archive of these members of `root`. Raises OSError."""
     sums = {}
-    with zstd.open(output, "wb", level=_LEVEL) as packed, tarfile.open(fileobj=packed, mode="w|", bufsize=_PIECE) as tar:
+    with (
+        zstd.open(output, "wb", level=_LEVEL) as packed,
+        tarfile.open(fileobj=packed, mode="w|", bufsize=_PIECE) as tar,
+    ):
         sums[MANIFEST] = _add(tar, MANIFEST, io.BytesIO(content := manifest.as_bytes()), len(content), _ignore)
         for member in wanted:
             if member.size is None:
@@ -108,17 +117,21 @@ def write(output: IO[bytes], manifest: Manifest, root: Path, wanted: Iterable[Me
                 tar.addfile(folder)
             else:
                 with (root / member.name).open("rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    sums[member.name] = _add(tar, member.name, file, size, advance)
+                    size, holes = os.fstat(file.fileno()).st_size, member.on_disk < member.size
+                    sums[member.name] = _add(tar, member.name, file, size, advance, holes=holes)
         lines = "".join(f"{checksum}  {name}\n" for name, checksum in sums.items()).encode()
         _add(tar, CHECKSUMS, io.BytesIO(lines), len(lines), _ignore)
 
 
-def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int, advance: Advance) -> str:
+def _add(
+    tar: tarfile.TarFile, name: str, content: IO[bytes], size: int, advance: Advance, *, holes: bool = False
+) -> str:
     """Adds a file; its checksum."""
     hashing = _Hashing(content, advance)
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o600
+    if holes:
+        info.pax_headers = {_HOLES: "1"}
     tar.addfile(info, hashing)
     return hashing.checksum
 
@@ -219,5 +232,9 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path | None, a
     else:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
             while piece := hashing.read(_PIECE):
-                file.write(piece)
+                if _HOLES in member.pax_headers and not piece.strip(b"\0"):
+                    file.seek(len(piece), os.SEEK_CUR)
+                else:
+                    file.write(piece)
+            file.truncate()
     return hashing.checksum

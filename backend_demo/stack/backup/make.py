@@ -97,15 +97,16 @@ def _write(state: StateDirectory, output: IO[bytes], steps: Steps) -> Manifest:
     """Writes the archive of a stack that does not run."""
     members = list(archive.members(state.path, kept.names(state)))
     sizes = [member.size for member in members if member.size is not None]
+    on_disk = sum(member.on_disk for member in members)
     manifest = Manifest(
         bdemo=__version__,
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         servers={name: data.version for name, data in kept.DATA.items() if (state.path / data.folder).exists()},
         files=len(sizes),
-        data_bytes=sum(sizes),
+        data_bytes=on_disk,
         end_offsets=kept.end_offsets(state),
     )
-    steps.step("writing the backup", manifest.data_bytes)
+    steps.step("writing the backup", sum(sizes))
     archive.write(output, manifest, state.path, members, steps.advance)
     return manifest
 

@@ -25,7 +25,7 @@ class Manifest:
     """The version of each server whose data it holds."""
     files: int
     data_bytes: int
-    """What the files take without compression."""
+    """What the files take on the disk."""
     end_offsets: dict[str, list[int]] | None
     """Where each partition of each topic ends; null: the stack was killed before Kafka wrote that down."""
 

@@ -81,6 +81,27 @@ def test_what_is_read_is_what_was_written(packed: bytes, tmp_path: Path) -> None
     assert 0.9 * len(packed) < sum(done) <= len(packed)
 
 
+def test_holes_stay_holes(tmp_path: Path) -> None:
+    """As in the indexes of a Kafka that was killed; what PostgreSQL has taken for its log stays taken."""
+    source, into = tmp_path / "source", tmp_path / "into"
+    for folder in (source / "tls", into):
+        folder.mkdir(parents=True)
+    with (source / "tls" / "holes").open("wb") as file:
+        file.seek(9_000_000)
+        file.write(b"x")
+        file.truncate(20_000_001)
+    (source / "tls" / "zeros").write_bytes(bytes(1_000_000))
+    found = {member.name: member for member in archive.members(source, ["tls"])}
+    assert (found["tls/holes"].size, found["tls/zeros"].on_disk) == (20_000_001, 1_000_000)
+    assert found["tls/holes"].on_disk < 1_000_000
+    output = io.BytesIO()
+    archive.write(output, FOUND, source, found.values(), lambda count: None)
+    read(output.getvalue(), into)
+    assert content_of(into) == content_of(source)
+    taken = {path.name: path.stat().st_blocks * 512 for path in (into / "tls").iterdir()}
+    assert taken["holes"] < 1_000_000 <= taken["zeros"]
+
+
 def test_only_what_is_kept_is_written(tmp_path: Path) -> None:
     more: Content = {"logs": None, "logs/kafka.log": b"x", "kafka/server.properties": b"x", "stack.json": b"{}"}
     packed = written(tmp_path / "root", CONTENT | more)
