@@ -91,6 +91,12 @@ class VerificationFailed(BdemoError):
     code, exit_code = "verification_failed", 8
 
 
+class BackupInvalid(BdemoError):
+    """A backup is damaged, is of another version, or holds what no backup has."""
+
+    code, exit_code = "backup_invalid", 8
+
+
 class UnknownName(BdemoError):
     """A service, topic or sensor that does not exist; the hint names the nearest ones."""
 

@@ -14,6 +14,7 @@ import typer
 
 from backend_demo import __version__
 from backend_demo.cli import (
+    backup,
     chaos,
     demo,
     down,
@@ -24,6 +25,7 @@ from backend_demo.cli import (
     open_page,
     query,
     render,
+    restore,
     run,
     scale,
     secrets,
@@ -76,6 +78,8 @@ app.command("scale", rich_help_panel=STACK)(scale.scale)
 app.command("logs", rich_help_panel=STACK)(logs.logs)
 app.add_typer(mqtt.app, name="mqtt", rich_help_panel=STACK)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=STACK)
+app.command("backup", rich_help_panel=STACK)(backup.backup)
+app.command("restore", rich_help_panel=STACK)(restore.restore)
 app.command("simulate", rich_help_panel=DATA)(simulate.simulate)
 app.add_typer(tail.app, name="tail", rich_help_panel=DATA)
 app.add_typer(query.app, name="query", rich_help_panel=DATA)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from backend_demo.cli import down, env, logs, migrate, open_page, scale, simulate, status, up, verify
+from backend_demo.cli import backup, down, env, logs, migrate, open_page, restore, scale, simulate, status, up, verify
 from backend_demo.cli.bench.result import BenchResult
 from backend_demo.cli.chaos import fault as chaos_fault
 from backend_demo.cli.chaos import ls as chaos_ls
@@ -23,6 +23,7 @@ from backend_demo.operations.trace.document import TraceDocument
 
 #: One document per command. Its field `schema` has the value that stands here.
 DOCUMENTS: dict[str, Any] = {
+    "bdemo.backup/1": backup.Document,
     "bdemo.bench/1": BenchResult,
     "bdemo.chaos.fault/1": chaos_fault.Document,
     "bdemo.chaos.ls/1": chaos_ls.Document,
@@ -35,6 +36,7 @@ DOCUMENTS: dict[str, Any] = {
     "bdemo.mqtt.user.rm/1": user_rm.Document,
     "bdemo.open/1": open_page.Document,
     "bdemo.query/1": QueryDocument,
+    "bdemo.restore/1": restore.Document,
     "bdemo.scale/1": scale.Document,
     "bdemo.secrets.ls/1": ls.Document,
     "bdemo.secrets.rotate/1": rotate.Document,

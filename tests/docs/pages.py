@@ -17,6 +17,7 @@ NOT_RUN = {
     "docs/how-to/supply-chain.md": "its commands are the tests themselves, and need Docker",
     "docs/how-to/own-servers.md": "needs servers of other people",
     "docs/how-to/telemetry.md": "needs a collector; tests/integration has one",
+    "docs/how-to/back-up.md": "stops the stack that the other pages use; tests/integration does the same",
     "docs/how-to/dashboards.md": "writes files of the repository, and installs a package",
     "docs/how-to/add-a-metric.md": "writes files of the repository; other tests compare them",
     "docs/reference/gateway.md": "needs a certificate; tests/gateway makes one",

@@ -17,7 +17,7 @@ from tests.support.shell import Shell
 from tests.support.wait import eventually
 
 #: The modules that take longest, and so come first: two workers that take the next module then end together.
-LONGEST = ("test_recovery", "test_run", "test_kills", "test_scale", "test_tracing", "test_bench")
+LONGEST = ("test_recovery", "test_backup", "test_run", "test_kills", "test_scale", "test_tracing", "test_bench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -111,6 +111,7 @@ class EmbeddedStack:
         from backend_demo.stack.embedded import programs
         from backend_demo.stack.services import kafka_users, mqtt_users, prometheus
 
+        self.state.check_whole()
         self._end_leftovers()
         settings = self._chosen_ports()
         settings = settings.model_copy(
@@ -139,8 +140,7 @@ class EmbeddedStack:
         from backend_demo.stack.embedded import programs
 
         processes = self.supervisor.processes()
-        idle = [name for name in optional if processes[name].pid is None]
-        blocked = self._blocked(idle, report)
+        blocked = self._blocked([name for name in optional if processes[name].pid is None], report)
         copies = {name: count for name, count in copies.items() if name not in {each.name for each in blocked}}
         wanted = all_copies(copies)
         # `bdemo run` may have taken the place of a supervised copy
@@ -209,7 +209,7 @@ class EmbeddedStack:
 
     def down(self, *, wipe: bool = False) -> bool:
         """As `Stack.down`: stops services, then servers, then what a killed supervisor has left."""
-        if not self.state.secrets_file.exists():  # no stack here: do not create a lock file
+        if not (self.state.secrets_file.exists() or self.state.restoring.exists()):  # do not create a lock file
             return False
         with self.state.locks.hold("stack", wait_s=LOCK_WAIT_S):
             ran = self._stop_all()

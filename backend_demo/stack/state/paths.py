@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from backend_demo.errors import ConfigurationInvalid
@@ -16,12 +17,15 @@ _SOCKETS_MAX = 80
 
 _LOCKS = "locks"
 
+#: What a backup holds while it is restored: moved to its places when it is whole.
+_RESTORING = "restoring"
+
 #: Marks a directory that this program has made, or was given empty: the only kind that it ever deletes from.
 MARK = ".bdemo"
 
 #: All that a stack keeps in its state directory; nothing else there is ever deleted. The mark goes last.
 CONTENTS = (
-    *("kafka", "mqtt", "tls", "postgres", "prometheus", "faust", "compose", "logs", "run", _LOCKS),
+    *("kafka", "mqtt", "tls", "postgres", "prometheus", "faust", "compose", "logs", "run", _LOCKS, _RESTORING),
     *("supervisor.conf", "stack.json", "secrets.json", MARK),
 )
 
@@ -47,6 +51,7 @@ class Paths:
         """Of the embedded stack; a compose stack has its own in a volume."""
         self.logs = self.path / "logs"
         self.locks_folder = self.path / _LOCKS
+        self.restoring = self.path / _RESTORING
         self.sockets = self.path / "run"
         if len(os.fsencode(self.sockets)) > _SOCKETS_MAX:
             name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
@@ -54,19 +59,37 @@ class Paths:
             self.sockets = Path("/tmp") / f"bdemo-{name}"  # noqa: S108 - its owner is checked
 
     @property
-    def _marked(self) -> bool:
+    def is_marked(self) -> bool:
+        """Whether this program made the directory, or was given it empty."""
         return self._mark.is_file()
 
     def check_owner(self) -> None:
         """Raises ConfigurationInvalid when the directory is a stranger's."""
         check_owner(self.path, hint=OF_ANOTHER_USER)
 
+    def check_usable(self) -> None:
+        """Raises ConfigurationInvalid when there are files of somebody else, and it is not marked."""
+        if self.path.is_dir() and not self.is_marked and any(self.path.iterdir()):
+            raise ConfigurationInvalid(
+                f"{self.path} is not empty and is not a state directory of bdemo",
+                hint="name an empty or a new directory with --state-dir; if an older bdemo made this one, "
+                f"create the file {MARK} in it",
+            )
+
     def check_marked(self) -> None:
         """Raises ConfigurationInvalid when there is something that bdemo has not made."""
-        if self.path.exists() and not self._marked:
+        if self.path.exists() and not self.is_marked:
             raise ConfigurationInvalid(
                 f"bdemo has not made {self.path}: nothing in it is deleted",
                 hint="name the directory of the stack with --state-dir",
+            )
+
+    def check_whole(self) -> None:
+        """Raises ConfigurationInvalid when `bdemo restore` was killed here before it was done."""
+        if self.restoring.exists():
+            raise ConfigurationInvalid(
+                f"{self.path} holds part of a backup: bdemo restore was killed before it was done",
+                hint="run bdemo restore again, or delete everything there with bdemo down --wipe",
             )
 
     def log_of(self, service: str) -> Path:
@@ -76,12 +99,7 @@ class Paths:
     def create_folders(self) -> None:
         """Makes the directory and its folders (0700) where they are missing. Raises ConfigurationInvalid, OSError."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not self._marked and any(self.path.iterdir()):
-            raise ConfigurationInvalid(
-                f"{self.path} is not empty and is not a state directory of bdemo",
-                hint="name an empty or a new directory with --state-dir; if an older bdemo made this one, "
-                f"create the file {MARK} in it",
-            )
+        self.check_usable()
         self._mark.touch(mode=0o600)
         for folder in (self.logs, self.locks_folder, self.sockets):
             folder.mkdir(exist_ok=True, mode=0o700)
@@ -90,23 +108,33 @@ class Paths:
                 raise ConfigurationInvalid(f"{folder} belongs to another user", hint=OF_ANOTHER_USER)
             folder.chmod(0o700)
 
-    def wipe(self) -> None:
-        """Deletes the stack's own files except the locks.
-
-        Raises ConfigurationInvalid as `check_marked`, and when one of the files is a link.
-        """
+    def check_wipe(self) -> None:
+        """Raises ConfigurationInvalid as `check_marked`, and when one of the stack's own files is a link."""
         self.check_marked()
-        paths = [self.path / name for name in CONTENTS if name != _LOCKS]
-        for path in paths:
+        for path in (self.path / name for name in CONTENTS):
             if path.is_symlink():
                 raise ConfigurationInvalid(
                     f"{path} is a link and was not deleted", hint="remove the link and what it points to"
                 )
-        for path in paths:
+
+    def wipe(self, *, keep: Collection[str] = ()) -> None:
+        """Deletes the stack's own files except the locks and those with names in `keep`. Raises as `check_wipe`."""
+        self.check_wipe()
+        for path in (self.path / name for name in CONTENTS if name not in (_LOCKS, *keep)):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+    def take_restored(self) -> None:
+        """Replaces the data of the stack by what is in `restoring`. Raises as `check_wipe`, before it changes anything.
+
+        If it is killed, `check_whole` says so until a backup is restored again.
+        """
+        self.wipe(keep=("logs", "run", _RESTORING, MARK))
+        for path in sorted(self.restoring.iterdir(), key=lambda path: path.name == self.secrets_file.name):
+            path.rename(self.path / path.name)  # with the passwords, which come last, there is a stack
+        self.restoring.rmdir()
 
     def remove_empty(self) -> None:
         """Removes the directory after a wipe, unless it contains files of somebody else."""
