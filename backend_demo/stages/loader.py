@@ -36,6 +36,7 @@ from backend_demo.stages.runtime.process import ServiceProcess
 from backend_demo.stages.runtime.progress import Progress
 from backend_demo.stages.runtime.sink import count_dead_letters, dead_letter_messages
 from backend_demo.stages.runtime.worker import Source, Worker
+from backend_demo.stages.summaries import summarising
 from backend_demo.storage.copying import Tables
 from backend_demo.storage.fence import read_fence, set_fence, was_committed
 from backend_demo.storage.sensor_names import insert_names
@@ -285,12 +286,13 @@ async def main(settings: Settings, process: ServiceProcess, stop: asyncio.Event)
     ends = partial(ends_of_processed, Brokers.of(settings))
     loader = Loader(settings, worker.producer, worker.progress, process, session, worker.tracing, ends)
     try:
-        await worker.run(
-            lambda batches: run(batches, loader),
-            stop,
-            listener=loader,
-            done=_leave_to_the_loader,
-            dependencies_up=partial(postgres_up, settings.postgres_dsn),
-        )
+        async with summarising(settings.postgres_dsn, process):
+            await worker.run(
+                lambda batches: run(batches, loader),
+                stop,
+                listener=loader,
+                done=_leave_to_the_loader,
+                dependencies_up=partial(postgres_up, settings.postgres_dsn),
+            )
     finally:
         session.close()

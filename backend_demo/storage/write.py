@@ -1,4 +1,4 @@
-"""Writes a batch to PostgreSQL in one transaction: each reading once, each average once, and the fence."""
+"""Writes a batch to PostgreSQL in one transaction: each reading once, each average once, the fence, the stale hours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import asyncpg
 
 from backend_demo.domain.average import averages_since
 from backend_demo.domain.loading import Averages, Key, LoadPlan
+from backend_demo.domain.rollup import touched
+from backend_demo.storage import hours
 from backend_demo.storage.copying import Copying, Tables
 from backend_demo.storage.fence import move_fence
 
@@ -47,6 +49,7 @@ async def write(
         inserted, conflicts = await _insert_readings(connection, plan.readings, tables.temperature)
         averages = await _merged(connection, plan.averages, window)
         changed = await _upsert_averages(connection, averages, tables.average)
+        await hours.mark(connection, {"temperature": touched(plan.readings), "average": touched(averages)})
         await on_conflicts(conflicts)
     return Written(inserted, changed, conflicts)
 
