@@ -37,7 +37,7 @@ _OF_ROWS = {
 }
 
 #: Number of sensors in the first query for a page; each further one takes twice as many as the one before.
-_SENSORS, _SENSORS_MAX = 4, 1024
+_SENSORS, _SENSORS_MAX = 4, 128
 
 #: Times beyond these are those of no reading.
 _EARLIEST, _LATEST = -1e12, 1e12
@@ -52,9 +52,10 @@ known as materialized (
   select * from {series}_hour
   where sensor_num = any($3) and hour >= $5::float8 and hour < $6::float8 and sum is not null
 ),
+present as materialized (select distinct hour from known),
 fitting as materialized (
-  select hour, begin from (
-    select hour, {begin_of_hour} as begin, {begin_of_last} as until from (select distinct hour from known) present
+  select hour, extract(epoch from begin)::float8 as begin from (
+    select hour, {begin_of_hour} as begin, {begin_of_last} as until from present
   ) hours where begin = until
 ),
 whole as materialized (
@@ -68,13 +69,13 @@ ranges as (
     from whole
   ) behind where since < until
   union all
-  select sensor, '-infinity', coalesce((select min(hour) from whole where sensor_num = sensor), 'infinity')
-  from unnest($3::bigint[]) sensor
+  select sensor, '-infinity', coalesce(first.hour, 'infinity') from unnest($3::bigint[]) sensor
+  left join (select sensor_num, min(hour) as hour from whole group by 1) first on sensor_num = sensor
 ),
 part as (
-  select sensor_num, begin, hour, {stored} from whole
+  select sensor_num, begin, hour, {columns} from whole
   union all
-  select ranges.sensor_num, summary.* from ranges cross join lateral (
+  select ranges.sensor_num, extract(epoch from begin)::float8, hour, {columns} from ranges cross join lateral (
     select {begin_of_row} as begin, floor(timestamp / {hour}) * {hour} as hour, {computed} from {series}
     where sensor_num = ranges.sensor_num and timestamp >= ranges.since and timestamp < ranges.until
       and timestamp between $1::float8 and $2::float8
@@ -82,7 +83,7 @@ part as (
   ) summary
 )
 select * from (
-  select sensor_num, extract(epoch from begin)::float8 as begin, {aggregates} from part group by 1, 2
+  select sensor_num, begin, {aggregates} from part group by sensor_num, begin
 ) buckets {having} order by sensor_num {direction}, begin {direction} limit {limit}
 """
 
@@ -99,6 +100,10 @@ with recursive known as (
 """
 
 
+# a year of a hundred sensors is a million hours, which are sorted
+_SESSION = "set local jit = off; set local max_parallel_workers_per_gather = 0; set local work_mem = '32MB'"
+
+
 class MeanTooLarge(Exception):
     """The sum of a bucket's values is beyond what a float holds."""
 
@@ -113,7 +118,7 @@ async def page(
     """
     rows: list[tuple[Any, ...]] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute("set local jit = off; set local max_parallel_workers_per_gather = 0")
+        await connection.execute(_SESSION)
         of, many = wanted.after, _SENSORS
         sensors = await _sensors(connection, wanted, None if of is None else of[0], many, including=True)
         while sensors:
@@ -172,7 +177,7 @@ async def _of(
         begin_of_hour=_begin(size, "to_timestamp(hour)"),
         begin_of_last=_begin(size, f"to_timestamp(hour + {HOUR_S - 1e-6})"),
         begin_of_row=_begin(size, "to_timestamp(timestamp)"),
-        stored=", ".join(_columns(aggregates)),
+        columns=", ".join(_columns(aggregates)),
         computed=", ".join(f"{_OF_ROWS[column]} as {column}" for column in _columns(aggregates)),
         aggregates=", ".join(_OF_PARTS[each] for each in aggregates),
         having=having,
