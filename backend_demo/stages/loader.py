@@ -22,7 +22,7 @@ from prometheus_client import Histogram
 from backend_demo import metrics
 from backend_demo.adapters import kafka, postgres
 from backend_demo.adapters.kafka import Brokers
-from backend_demo.domain import loading
+from backend_demo.domain import loading, retention
 from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.fence import Gap, start
 from backend_demo.domain.loading import Draft, Ends, Key, LoadPlan, Position, conflicts
@@ -36,9 +36,10 @@ from backend_demo.stages.runtime.process import ServiceProcess
 from backend_demo.stages.runtime.progress import Progress
 from backend_demo.stages.runtime.sink import count_dead_letters, dead_letter_messages
 from backend_demo.stages.runtime.worker import Source, Worker
-from backend_demo.stages.summaries import summarising
+from backend_demo.stages.tidying import tidying
 from backend_demo.storage.copying import Tables
 from backend_demo.storage.fence import read_fence, set_fence, was_committed
+from backend_demo.storage.retention import TooOld
 from backend_demo.storage.sensor_names import insert_names
 from backend_demo.storage.session import Session
 from backend_demo.storage.write import Written, write
@@ -182,7 +183,13 @@ class Loader:
             if names:
                 shared = await self._session.run(lambda connection: insert_names(connection, names))
                 await self._send([loading.shared_number(name, other) for name, other in shared])
-            written = await self._session.run(attempt)  # 4
+            while True:
+                try:
+                    written = await self._session.run(attempt)  # 4
+                    break
+                except TooOld as problem:  # retention has dropped that time since the readings were collected
+                    plan, uncertain = retention.kept(plan, problem.kept_from), False
+                    await self._send(retention.too_old(batch.of(PROCESSED_DATA), problem.kept_from))
         batch.ack()  # 5
         metrics.database_seconds.observe(time.monotonic() - begin)
         # once the next transaction has begun
@@ -286,7 +293,7 @@ async def main(settings: Settings, process: ServiceProcess, stop: asyncio.Event)
     ends = partial(ends_of_processed, Brokers.of(settings))
     loader = Loader(settings, worker.producer, worker.progress, process, session, worker.tracing, ends)
     try:
-        async with summarising(settings.postgres_dsn, process):
+        async with tidying(settings, process):
             await worker.run(
                 lambda batches: run(batches, loader),
                 stop,

@@ -2,7 +2,8 @@
 
 A bucket is made of parts: its rows of each hour (UTC), summarised in the order of time. A whole hour that is in one
 bucket, and not stale, has its part in `temperature_hour` or `average_hour`; all others are computed from the rows.
-Both ways make the same parts of the same rows, so it is never visible which was taken.
+Both ways make the same parts of the same rows, so it is never visible which was taken. Of a time whose rows retention
+has dropped, there are whole hours only.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ part as (
   select ranges.sensor_num, extract(epoch from begin)::float8, hour, {columns} from ranges cross join lateral (
     select {begin_of_row} as begin, floor(timestamp / {hour}) * {hour} as hour, {computed} from {series}
     where sensor_num = ranges.sensor_num and timestamp >= ranges.since and timestamp < ranges.until
-      and timestamp between $1::float8 and $2::float8
+      and timestamp between greatest($1::float8, (select dropped_to from retention)) and $2::float8
     group by 1, 2
   ) summary
 )

@@ -6,6 +6,7 @@ database, an hour that is not in that list has the row that its readings come to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ SUMMED_MAX = "1e290"
 _MARK = """
 insert into stale_hour (series, hour, sensors)
 select series, hour, array_agg(sensor) from unnest($1::text[], $2::bigint[], $3::float8[]) as new(series, sensor, hour)
-group by series, hour
+group by series, hour returning (select kept_from from retention)
 """
 
 _MERGE = """
@@ -70,19 +71,21 @@ on conflict (sensor_num, hour) do update set count = excluded.count, sum = exclu
 """
 
 
-async def mark(connection: Any, rows: Mapping[Series, Touched]) -> None:
-    """Notes that rows of these sensors and hours are new or changed. Call it in their transaction."""
+async def mark(connection: Any, rows: Mapping[Series, Touched]) -> float:
+    """Notes that rows of these sensors and hours are new or changed. Call it in their transaction.
+
+    Returns the time from which on rows are kept (-inf: for ever): rows of earlier hours must not be added.
+    """
     series = [name for name, (sensors, _) in rows.items() for _ in sensors]
     sensors = [sensor for touched, _ in rows.values() for sensor in touched]
     hours = [hour for _, touched in rows.values() for hour in touched]
-    if series:
-        await connection.execute(_MARK, series, sensors, hours)
+    return float(await connection.fetchval(_MARK, series, sensors, hours)) if series else -math.inf
 
 
 async def merge(connection: Any) -> None:
     """Makes one row of those that name the same hour, where there are many."""
     async with connection.transaction():
-        if await _alone(connection):
+        if await alone(connection):
             await connection.execute(_MERGE, REPEATED)
 
 
@@ -97,7 +100,7 @@ async def summarise(connection: Any, series: Series, hour: float) -> int | None:
     Its one statement sees one state of the database. What is committed meanwhile brings a note of its own.
     """
     async with connection.transaction():
-        if not await _alone(connection):
+        if not await alone(connection):
             return None
         done = await connection.execute(
             _SUMMARISE.format(series=series, summed_max=SUMMED_MAX, hour=HOUR_S), float(hour)
@@ -105,6 +108,18 @@ async def summarise(connection: Any, series: Series, hour: float) -> int | None:
     return int(done.rsplit(" ", 1)[1])
 
 
-async def _alone(connection: Any) -> bool:
+async def alone(connection: Any) -> bool:
     """Whether no other loader summarises until this transaction ends."""
     return bool(await connection.fetchval("select pg_try_advisory_xact_lock($1)", _LOCK))
+
+
+async def delete_sensors(connection: Any, first: int, last: int) -> None:
+    """Deletes all rows of these sensors, and their summaries; as the tables' owner."""
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
+        for table in ("temperature", "average", "temperature_hour", "average_hour"):
+            await connection.execute(
+                f"delete from {table} where sensor_num between $1 and $2",  # noqa: S608 - names of ours
+                first,
+                last,
+            )

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Double, Identity, Integer, MetaData, Table, Text, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Identity,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    func,
+)
 
 metadata = MetaData()
 
@@ -76,3 +89,15 @@ stale_hour = Table(
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 """Hours whose row is missing or no longer right: added in the transaction of the rows, removed with the new row."""
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default="true"),
+    Column("keep_s", Double),
+    Column("kept_from", Double, nullable=False, server_default="-infinity"),
+    Column("dropped_to", Double, nullable=False, server_default="-infinity"),
+    Column("readings", BigInteger, nullable=False, server_default="0"),
+    Column("averages", BigInteger, nullable=False, server_default="0"),
+)
+"""One row: how long rows are kept (null: for ever), from when on they are taken, and what was dropped so far."""

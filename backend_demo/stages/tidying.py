@@ -1,4 +1,7 @@
-"""Summarises whole hours behind the loader, on a connection of its own: nothing that is committed waits for it."""
+"""Works behind the loader, on a connection of its own: summarises whole hours, and drops what is no longer kept.
+
+No reading waits for it, but for an instant a day: when the time moves from which on readings are kept.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ import structlog
 
 from backend_demo import metrics
 from backend_demo.adapters.postgres import FAILURES
+from backend_demo.settings import Settings
 from backend_demo.stages.runtime.process import ServiceProcess
-from backend_demo.storage import hours
+from backend_demo.storage import hours, retention
 from backend_demo.storage.session import Session
 
 log = structlog.get_logger(__name__)
@@ -26,9 +30,9 @@ REST = 3.0
 
 
 @asynccontextmanager
-async def summarising(dsn: str, process: ServiceProcess) -> AsyncIterator[None]:
-    """Summarises hours that have settled while the block runs. A bug in it ends the process, as anywhere else."""
-    task = asyncio.create_task(_run(dsn, process))
+async def tidying(settings: Settings, process: ServiceProcess) -> AsyncIterator[None]:
+    """Works while the block runs. A bug ends the process, as anywhere else."""
+    task = asyncio.create_task(_run(settings, process))
     try:
         yield
     finally:
@@ -37,12 +41,14 @@ async def summarising(dsn: str, process: ServiceProcess) -> AsyncIterator[None]:
             await task
 
 
-async def _run(dsn: str, process: ServiceProcess) -> None:
-    session = Session(dsn)
+async def _run(settings: Settings, process: ServiceProcess) -> None:
+    session = Session(settings.postgres_dsn)
     try:
         while True:
             try:
-                await _pass(session)
+                await _summarise(session)
+                if settings.retention:
+                    await _drop(session, settings.aggregation_window)
             except FAILURES as problem:  # tried again: no reading depends on it, and what is stale is known to be
                 log.error("hours are not summarised", problem=type(problem).__name__, detail=str(problem)[:200])
             await asyncio.sleep(INTERVAL_S)
@@ -52,7 +58,7 @@ async def _run(dsn: str, process: ServiceProcess) -> None:
         session.close()
 
 
-async def _pass(session: Session) -> None:
+async def _summarise(session: Session) -> None:
     await session.run(hours.merge)
     while found := await session.run(lambda connection: hours.quiet(connection, time.time() - hours.CLOSED_S)):
         for series, hour in found:
@@ -62,3 +68,13 @@ async def _pass(session: Session) -> None:
                 return  # another loader is at it
             metrics.hours_summarised.labels(series).inc(done)
             await asyncio.sleep(REST * (time.monotonic() - begin))
+
+
+async def _drop(session: Session, window: int) -> None:
+    kept_from = await session.run(retention.advance)
+    begin = time.monotonic()
+    while (dropped := await session.run(partial(retention.drop_day, window=window))) is not None:
+        if dropped:
+            log.info("a day was dropped", readings=dropped, kept_from=kept_from)
+        await asyncio.sleep(REST * (time.monotonic() - begin))
+        begin = time.monotonic()
