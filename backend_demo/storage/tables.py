@@ -93,7 +93,7 @@ stale_hour = Table(
 retention = Table(
     "retention",
     metadata,
-    Column("only", Boolean, primary_key=True, server_default="true"),
+    Column("single", Boolean, primary_key=True, server_default="true"),
     Column("keep_s", Double),
     Column("kept_from", Double, nullable=False, server_default="-infinity"),
     Column("dropped_to", Double, nullable=False, server_default="-infinity"),

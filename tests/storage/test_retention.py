@@ -5,22 +5,32 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import asyncpg
 import pytest
+from faust.types import TP
 
 from backend_demo.domain.average import average
 from backend_demo.domain.bucket import AGGREGATES, parse_bucket
+from backend_demo.domain.dead_letter import read_headers
 from backend_demo.domain.loading import Averages, Key, LoadPlan
+from backend_demo.domain.reading import Reading, encode
+from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
+from backend_demo.faust_batch.batch import Batch
 from backend_demo.operations.verify import verify
 from backend_demo.settings import load
+from backend_demo.stages import loader
+from backend_demo.stages.runtime.process import ServiceProcess
+from backend_demo.stages.runtime.progress import Progress
 from backend_demo.storage import buckets, hours, retention
 from backend_demo.storage.copying import Tables
 from backend_demo.storage.fence import move_fence, set_fence
 from backend_demo.storage.selection import Selection
+from backend_demo.storage.session import Session
 from backend_demo.storage.write import write
+from tests.support.kafka_log import Log, LogConsumer, LogProducer
 from tests.support.postgres import PostgresServer, migrated
 
 DAY = 86_400.0
@@ -194,6 +204,46 @@ def test_averages_behind_the_cut_stay_exact(server: PostgresServer, run: Any) ->
     server.sql("update average set value = value + 1 where sensor_num = 1 and timestamp = $1", TODAY - 5 * DAY)
     verdict = asyncio.run(verify(settings, wait_s=1.0))
     assert verdict.average_wrong.count == 1
+
+
+def test_the_loader_refuses_readings_of_a_dropped_time(server: PostgresServer, run: Any) -> None:
+    """They passed the collection long ago; the rest of their batch is stored, and what comes after them too."""
+    keep(server, 4)
+    kept_from = TODAY - 5 * DAY
+    log = Log()
+    source = TP(PROCESSED_DATA, 0)
+    for timestamp, value in ((kept_from - 1.0, 1.5), (kept_from, 2.5), (kept_from - 2.0, 3.5)):
+        log.append(source, b"7", encode(Reading(7, timestamp, value)))
+        log.append(TP(AGGREGATED_DATA, 0), b"7", encode(Reading(7, timestamp, value)))
+
+    async def work(connection: Any) -> None:
+        assert await retention.advance(connection) == kept_from
+        member = LogConsumer(log, "loader", (PROCESSED_DATA, AGGREGATED_DATA))
+        session = Session(server.dsn("bdemo_loader"))
+        settings = load(postgres_dsn=server.dsn("bdemo_loader"))
+        stage = loader.Loader(settings, LogProducer(log), Progress("loader"), ServiceProcess(), session)  # type: ignore[arg-type]
+
+        async def batches() -> AsyncIterator[Batch]:
+            while (batch := member.poll([1])) is not None:
+                yield batch
+
+        try:
+            await member.assigned([0], stage)
+            await loader.run(batches(), stage)
+        finally:
+            session.close()
+        for name in ("temperature", "average"):
+            assert {key: value for key, value in (await table(connection, name)).items() if key[0] == 7} == {
+                (7, kept_from): 2.5
+            }
+        letters = [(letter.value, read_headers(letter.headers)) for letter in log.records[TP(DEAD_LETTER, 0)]]
+        assert [value for value, _ in letters] == [log.records[source][at].value for at in (0, 2)]
+        assert {(headers["stage"], headers["reason"]) for _, headers in letters} == {("loader", "time")}
+        assert member.is_behind_its_group() is False
+        member.commit()
+        assert log.committed["loader"][source] == 3
+
+    run(work)
 
 
 @pytest.mark.parametrize(

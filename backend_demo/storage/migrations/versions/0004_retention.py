@@ -88,7 +88,7 @@ end $$
 def upgrade() -> None:
     op.create_table(
         "retention",
-        sa.Column("only", sa.Boolean, sa.CheckConstraint("only"), primary_key=True, server_default="true"),
+        sa.Column("single", sa.Boolean, sa.CheckConstraint("single"), primary_key=True, server_default="true"),
         sa.Column("keep_s", sa.Double),
         sa.Column("kept_from", sa.Double, nullable=False, server_default="-infinity"),
         sa.Column("dropped_to", sa.Double, nullable=False, server_default="-infinity"),
