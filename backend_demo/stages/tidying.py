@@ -50,7 +50,7 @@ async def _run(settings: Settings, process: ServiceProcess) -> None:
                 if settings.retention:
                     await _drop(session, settings.aggregation_window)
             except FAILURES as problem:  # tried again: no reading depends on it, and what is stale is known to be
-                log.error("hours are not summarised", problem=type(problem).__name__, detail=str(problem)[:200])
+                log.error("tidying failed", problem=type(problem).__name__, detail=str(problem)[:200])
             await asyncio.sleep(INTERVAL_S)
     except Exception:  # noqa: BLE001 - the outermost frame of this task
         process.fail()

@@ -25,6 +25,9 @@ REPEATED = 100
 #: Hours taken from the list at a time.
 HOURS = 100
 
+#: Time limit of a statement of which nobody waits for the end, seconds: it may be about millions of rows.
+LIMIT_S = 3600.0
+
 #: Any number, the same in all loaders: one of them at a time summarises.
 _LOCK = 0x6264656D6F
 
@@ -103,7 +106,7 @@ async def summarise(connection: Any, series: Series, hour: float) -> int | None:
         if not await alone(connection):
             return None
         done = await connection.execute(
-            _SUMMARISE.format(series=series, summed_max=SUMMED_MAX, hour=HOUR_S), float(hour)
+            _SUMMARISE.format(series=series, summed_max=SUMMED_MAX, hour=HOUR_S), float(hour), timeout=LIMIT_S
         )
     return int(done.rsplit(" ", 1)[1])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from backend_demo.adapters.postgres import FAILURES, connect
 from backend_demo.errors import ServiceFailed
-from backend_demo.storage.hours import alone
+from backend_demo.storage.hours import LIMIT_S, alone
 
 
 class TooOld(Exception):
@@ -35,7 +35,7 @@ async def drop_day(connection: Any, *, window: int) -> int | None:
     async with connection.transaction():
         if not await alone(connection):
             return None
-        dropped = await connection.fetchval("select drop_readings($1)", window - 1)
+        dropped = await connection.fetchval("select drop_readings($1)", window - 1, timeout=LIMIT_S)
     return None if dropped is None else int(dropped)
 
 

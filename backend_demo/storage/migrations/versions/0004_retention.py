@@ -10,7 +10,7 @@ down_revision = "0003"
 # The lock waits for the transactions under way, which all move the fence, and every later one sees the new time.
 ADVANCE = """
 create function advance_retention() returns double precision language plpgsql
-security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
   due double precision;
 begin
