@@ -96,8 +96,8 @@ async def summarise(connection: Any) -> None:
         await hours.summarise(connection, series, hour)
 
 
-def keep(server: PostgresServer, days: float) -> None:
-    retention.set_policy(server.dsn("bdemo"), days * DAY)
+async def keep(server: PostgresServer, days: float) -> None:
+    await asyncio.to_thread(retention.set_policy, server.dsn("bdemo"), days * DAY)
 
 
 async def table(connection: Any, name: str) -> dict[Key, float]:
@@ -123,7 +123,7 @@ def test_without_the_setting_nothing_is_dropped(server: PostgresServer, run: Any
 
 def test_old_days_are_dropped_one_by_one_and_their_summaries_stay(server: PostgresServer, run: Any) -> None:
     async def work(connection: Any) -> None:
-        keep(server, 4)
+        await keep(server, 4)
         before = await days_of(connection)
         kept_from = await retention.advance(connection)
         assert kept_from == TODAY - 5 * DAY  # a reading may need a day from the collection to the table
@@ -147,7 +147,7 @@ def test_old_days_are_dropped_one_by_one_and_their_summaries_stay(server: Postgr
 
 def test_readings_of_a_dropped_time_are_not_stored(server: PostgresServer, run: Any) -> None:
     async def work(connection: Any) -> None:
-        keep(server, 4)
+        await keep(server, 4)
         kept_from = await retention.advance(connection)
         late = {(1, kept_from - 0.000001): 1.0, (1, kept_from): 2.0}
         with pytest.raises(retention.TooOld) as refused:
@@ -163,7 +163,7 @@ def test_the_time_moves_between_transactions_only(server: PostgresServer, run: A
     """A loader's transaction that began before is waited for; whatever it brings is summarised before the drop."""
 
     async def work(connection: Any) -> None:
-        keep(server, 4)
+        await keep(server, 4)
         await set_fence(connection, {PARTITION: 0})
         other = await asyncpg.connect(server.dsn("bdemo_loader"))
         try:
@@ -184,7 +184,7 @@ def test_averages_behind_the_cut_stay_exact(server: PostgresServer, run: Any) ->
     """A late reading just behind it needs the readings before it."""
 
     async def work(connection: Any) -> None:
-        keep(server, 4)
+        await keep(server, 4)
         kept_from = await retention.advance(connection)
         await summarise(connection)
         while await retention.drop_day(connection, window=WINDOW) is not None:
@@ -208,7 +208,6 @@ def test_averages_behind_the_cut_stay_exact(server: PostgresServer, run: Any) ->
 
 def test_the_loader_refuses_readings_of_a_dropped_time(server: PostgresServer, run: Any) -> None:
     """They passed the collection long ago; the rest of their batch is stored, and what comes after them too."""
-    keep(server, 4)
     kept_from = TODAY - 5 * DAY
     log = Log()
     source = TP(PROCESSED_DATA, 0)
@@ -217,6 +216,7 @@ def test_the_loader_refuses_readings_of_a_dropped_time(server: PostgresServer, r
         log.append(TP(AGGREGATED_DATA, 0), b"7", encode(Reading(7, timestamp, value)))
 
     async def work(connection: Any) -> None:
+        await keep(server, 4)
         assert await retention.advance(connection) == kept_from
         member = LogConsumer(log, "loader", (PROCESSED_DATA, AGGREGATED_DATA))
         session = Session(server.dsn("bdemo_loader"))
