@@ -1,7 +1,7 @@
 """Retention: rows that are older than the setting `retention` are dropped, a day at a time, once they are summarised.
 
 The table's one row says from when on readings are taken. It moves first, then the last old hours are summarised, then
-their rows are dropped: no reading can come between. What drops is a function of the tables' owner (migration 0004).
+their rows are dropped: no reading can come between. What drops is a function of the tables' owner (migration 0005).
 """
 
 from __future__ import annotations

@@ -93,11 +93,11 @@ rows = st.dictionaries(st.tuples(st.sampled_from(SENSORS), times), values, min_s
 
 
 def test_rows_of_an_earlier_version_are_summarised(server: PostgresServer) -> None:
-    """The tables of revision 0002, with rows."""
+    """The tables of revision 0003, with rows."""
     server.sql("drop table temperature_hour, average_hour, stale_hour, retention")
     server.sql("drop function advance_retention, drop_readings")
     server.sql("truncate temperature, average")
-    server.sql("update alembic_version set version_num = '0002'")
+    server.sql("update alembic_version set version_num = '0003'")
     stored = {(sensor, NIGHT + i * 700.5): 20 + i / 7 for sensor in SENSORS for i in range(30)}
     for name in get_args(Series):
         insert = f"insert into {name} (sensor_num, timestamp, value) values ($1, $2, $3)"

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 # They run with the owner's rights, so that the loader's role removes no row but those that the owner no longer keeps.
 # The lock waits for the transactions under way, which all move the fence, and every later one sees the new time.
