@@ -15,6 +15,7 @@ from faust.types import TP
 from backend_demo.domain.average import average
 from backend_demo.domain.bucket import AGGREGATES, parse_bucket
 from backend_demo.domain.dead_letter import read_headers
+from backend_demo.domain.fence import FenceRow
 from backend_demo.domain.loading import Averages, Key, LoadPlan
 from backend_demo.domain.reading import Reading, encode
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
@@ -164,7 +165,7 @@ def test_the_time_moves_between_transactions_only(server: PostgresServer, run: A
 
     async def work(connection: Any) -> None:
         await keep(server, 4)
-        await set_fence(connection, {PARTITION: 0})
+        await set_fence(connection, {PARTITION: FenceRow(0)}, {})
         other = await asyncpg.connect(server.dsn("bdemo_loader"))
         try:
             async with connection.transaction():
