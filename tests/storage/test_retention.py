@@ -247,6 +247,16 @@ def test_the_loader_refuses_readings_of_a_dropped_time(server: PostgresServer, r
     run(work)
 
 
+def test_only_the_loader_may_call_what_drops(server: PostgresServer) -> None:
+    for function in ("advance_retention()", "drop_readings(integer)"):
+        held = server.sql(
+            "select rolname::text from pg_roles where rolname like 'bdemo%' and "
+            "has_function_privilege(rolname, $1, 'execute') order by 1",
+            function,
+        )
+        assert [row[0] for row in held] == ["bdemo", "bdemo_loader"]
+
+
 @pytest.mark.parametrize(
     "statement",
     [
