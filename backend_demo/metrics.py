@@ -137,6 +137,9 @@ log_gaps = Counter(
     "bdemo_log_gaps_total",
     "Times that the log began after the fence: records were deleted by retention before they were loaded.",
 )
+hours_summarised = Counter(
+    "bdemo_hours_summarised_total", "Hours of a sensor whose summary was computed, behind the pipeline.", ["series"]
+)
 
 
 # -- gateway (7006), the original's

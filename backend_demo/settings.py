@@ -26,6 +26,7 @@ from backend_demo.settings_mapping import MappingSetting
 from backend_demo.settings_mqtt import MqttSettings
 from backend_demo.settings_network import NetworkSettings
 from backend_demo.settings_poll import PollSetting
+from backend_demo.settings_retention import RetentionSettings
 from backend_demo.settings_sources import (
     ENV_PREFIX,
     LISTS_OF_TABLES,
@@ -42,7 +43,7 @@ def _port(default: int, description: str) -> Any:
     return Field(default, ge=1, le=65535, description=description)
 
 
-class Settings(KafkaSettings, MqttSettings, NetworkSettings):
+class Settings(KafkaSettings, MqttSettings, NetworkSettings, RetentionSettings):
     """All settings. Built at the entry points and passed down; nothing else reads the environment."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -236,6 +237,10 @@ class Settings(KafkaSettings, MqttSettings, NetworkSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         files = (SecretFilesSource(settings_cls), ConfigFileSource(settings_cls), OriginalEnvSource(settings_cls))
         return init_settings, env_settings, *files
+
+    def earliest(self, now: float) -> float:
+        """The earliest time that a reading may have now, epoch seconds: older ones are not kept."""
+        return max(self.time_min, now - self.retention) if self.retention else self.time_min
 
     def stats_port(self, service: str) -> int:
         """Returns the metrics port of one of our services."""

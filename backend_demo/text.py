@@ -54,6 +54,19 @@ def without_passwords(text: str) -> str:
     return _PASSWORD_PARAMETER.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
 
 
+_UNITS_S = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+# each unit at most once, larger ones first
+_DURATION = re.compile("".join(f"(?:([0-9]+(?:\\.[0-9]+)?){unit})?" for unit in _UNITS_S))
+
+
+def seconds_of(text: str) -> float | None:
+    """The seconds of `90d`, `1.5h`, `1h30m` or `250ms`; None when it is no duration with units."""
+    match = _DURATION.fullmatch(text)
+    if match is None or not text:
+        return None
+    return sum(float(amount) * unit for amount, unit in zip(match.groups(), _UNITS_S.values(), strict=True) if amount)
+
+
 def duration(seconds: float, *, units: int = 2) -> str:
     """Elapsed time in its largest units, whole seconds: `48 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     left = int(max(0.0, seconds))

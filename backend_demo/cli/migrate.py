@@ -51,8 +51,10 @@ def migrate(
         render.say(f"created topics: {', '.join(created)}" if created else "no topic is missing")
     if tables:
         from backend_demo.storage.migrate import upgrade
+        from backend_demo.storage.retention import set_policy
 
         upgrade(settings.postgres_dsn)
+        set_policy(settings.postgres_dsn, settings.retention)
         render.say("the tables are up to date")
     # people have seen each step when it was done
     render.show(Document(created_topics=created, migrated_tables=tables), output, lambda _: ())

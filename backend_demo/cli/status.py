@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 
 from backend_demo.cli import network, options, render
 from backend_demo.cli.network import NetworkAccess
 from backend_demo.errors import ServiceFailed
+from backend_demo.operations.sizes import StackSizes
 from backend_demo.stack.base import HEALTHY, ServiceState
 from backend_demo.text import duration
 
@@ -51,9 +52,15 @@ class Document:
     addresses: dict[str, str]
     network: NetworkAccess | None
     """How other machines reach it, and how long its certificate is good; null: they do not."""
+    sizes: StackSizes | None = None
+    """With --sizes."""
 
 
 def status(
+    sizes: Annotated[
+        bool,
+        typer.Option("--sizes", help="Show sizes of tables and topics, growth a day and days until the disk is full."),
+    ] = False,
     state_dir: options.StateDir = None,
     output: options.OutputFormat = options.Output.table,
 ) -> None:
@@ -66,6 +73,7 @@ def status(
     Examples:
       $ bdemo status
       $ bdemo status -o json | jq .healthy
+      $ bdemo status --sizes
     """
     from backend_demo.stack.addresses import addresses
     from backend_demo.stack.open import stack_in
@@ -83,10 +91,40 @@ def status(
         services=services,
         addresses=addresses(saved, state),
         network=network.access(state),
+        sizes=_sizes(state_dir) if sizes else None,
     )
     render.show(found, output, _view)
     if not found.healthy:
         raise typer.Exit(ServiceFailed.exit_code)
+
+
+def _sizes(state_dir: options.StateDir) -> StackSizes:
+    from backend_demo.operations.sizes import sizes
+
+    settings = options.attached(state_dir)
+    return sizes(settings.postgres_dsn, settings.state_dir)
+
+
+def _sizes_view(sizes: StackSizes) -> Iterator[str]:
+    rows = [("table", "size", "rows", "a day")]
+    for table in sizes.tables:
+        a_day = "" if table.bytes_a_day is None else _amount(table.bytes_a_day)
+        rows.append((table.name, _amount(table.bytes), f"{table.rows:,}", a_day))
+    rows += [("", "", "", ""), ("topic", "size", "", "")] if sizes.topics else []
+    rows += [(topic.name, _amount(topic.bytes), "", "") for topic in sizes.topics or ()]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    yield ""
+    for name, *figures in rows:
+        numbers = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+        yield "   ".join([name.ljust(widths[0]), *numbers]).rstrip()
+    growth = "its growth is known an hour after the first readings"
+    if sizes.bytes_a_day is not None and sizes.days_until_full is not None:
+        growth = f"{_amount(sizes.bytes_a_day)} a day: {sizes.days_until_full:,.0f} days until it is full"
+    yield f"\n{_amount(sizes.free_bytes)} of the disk are free; {growth}"
+
+
+def _amount(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
 def _view(found: Document) -> Iterator[str | render.Line]:
@@ -116,3 +154,5 @@ def _view(found: Document) -> Iterator[str | render.Line]:
         yield f"{'network_mqtt':20} {found.network.mqtt}"
         yield f"{'network_gateway':20} {found.network.gateway}"
         yield f"\n{network.certificate_line(found.network)}"
+    if found.sizes is not None:
+        yield from _sizes_view(found.sizes)

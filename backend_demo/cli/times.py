@@ -6,17 +6,14 @@ import re
 from datetime import datetime
 
 from backend_demo.errors import UsageError
+from backend_demo.text import seconds_of
 
 #: Longest duration, seconds (a century): beyond it, sleeps and calendars overflow.
 LONGEST_S = 36_525 * 86_400.0
 #: First second of the year 10000, which RFC 3339 cannot express.
 _END_S = 253_402_300_800.0
 
-_UNITS_S = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_AMOUNT = r"[0-9]+(?:\.[0-9]+)?"
-_NUMBER = re.compile(_AMOUNT)
-# each unit at most once, larger ones first
-_DURATION = re.compile("".join(f"(?:({_AMOUNT}){unit})?" for unit in _UNITS_S))
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
@@ -26,7 +23,7 @@ _RFC3339 = re.compile(
 def duration_s(text: str, option: str = "") -> float:
     """Returns the seconds, more than 0, of `90`, `1.5h`, `5m`, `1h30m`, `250ms`. Raises UsageError."""
     given = text.strip()
-    seconds = float(given) if _NUMBER.fullmatch(given) else _sum_of_units(given)
+    seconds = float(given) if _NUMBER.fullmatch(given) else seconds_of(given)
     if seconds is None:
         raise _invalid("duration", text, option, hint="write seconds, or units: 90, 5m, 1h30m, 2d")
     if not 0 < seconds <= LONGEST_S:
@@ -47,7 +44,7 @@ def point_in_time(text: str, now: float, option: str = "") -> float:
         moment = float(given)
     elif _RFC3339.fullmatch(given):
         moment = _calendar(text, option)
-    elif _sum_of_units(given) is not None:
+    elif seconds_of(given) is not None:
         moment = max(0.0, now - duration_s(text, option))
     else:
         hint = "write how long ago (5m, 1h30m), a time (2026-11-24T10:00:00Z) or epoch seconds"
@@ -55,13 +52,6 @@ def point_in_time(text: str, now: float, option: str = "") -> float:
     if not 0 <= moment < _END_S:
         raise _invalid("time", text, option, hint="it must be in the years 1970 to 9999")
     return moment
-
-
-def _sum_of_units(given: str) -> float | None:
-    match = _DURATION.fullmatch(given)
-    if match is None or not given:
-        return None
-    return sum(float(amount) * unit for amount, unit in zip(match.groups(), _UNITS_S.values(), strict=True) if amount)
 
 
 def _calendar(text: str, option: str) -> float:

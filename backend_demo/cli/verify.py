@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -61,6 +62,15 @@ class Wrong:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DroppedRows:
+    """What retention has dropped: all rows before a time (epoch seconds), except for each sensor's last few."""
+
+    before: float
+    readings: int
+    averages: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Document:
     """A verdict as JSON; null is what was not checked because there is no ledger."""
 
@@ -73,6 +83,9 @@ class Document:
     dead_letters: int | None
     of_others: int | None
     """Readings that others sent for the ledger's sensors meanwhile; they are not judged."""
+    dropped: int | None
+    """Readings of the ledger of a time that retention has dropped; they are not judged."""
+    retention: DroppedRows | None
     last_seen: dict[str, int]
     lost: Wrong | None
     doubled: Wrong | None
@@ -153,13 +166,22 @@ def _sentence(name: str, count: int) -> str:
 def summary(verdict: Verdict) -> str:
     """What is said of a verdict that has passed."""
     if verdict.ledger is None:
-        return f"nothing is wrong: {verdict.averages:,} averages, one for each reading, as PostgreSQL computes them"
+        gone = f"; {verdict.retention.readings:,} readings before {_day(verdict.retention.dropped_to)} were dropped"
+        return (
+            f"nothing is wrong: {verdict.averages:,} averages, one for each reading, as PostgreSQL computes them"
+            f"{gone if verdict.retention.dropped_to > 0 else ''}"
+        )
     refused = f", {verdict.dead_letters:,} refused" if verdict.dead_letters else ""
     others = f"; {verdict.of_others:,} of others not judged" if verdict.of_others else ""
+    others += f"; {verdict.dropped:,} of a time that retention has dropped" if verdict.dropped else ""
     return (
         f"nothing is wrong: {verdict.acked:,} of {verdict.ledger:,} readings acknowledged, each stored once{refused}; "
         f"{verdict.averages:,} averages right{others}"
     )
+
+
+def _day(begin: float) -> str:
+    return f"{datetime.fromtimestamp(begin, UTC):%Y-%m-%d}"
 
 
 def document(verdict: Verdict) -> Document:
@@ -173,6 +195,14 @@ def document(verdict: Verdict) -> Document:
         averages=verdict.averages,
         dead_letters=None if verdict.ledger is None else verdict.dead_letters,
         of_others=None if verdict.ledger is None else verdict.of_others,
+        dropped=None if verdict.ledger is None else verdict.dropped,
+        retention=DroppedRows(
+            before=verdict.retention.dropped_to,
+            readings=verdict.retention.readings,
+            averages=verdict.retention.averages,
+        )
+        if verdict.retention.dropped_to > 0
+        else None,
         last_seen=verdict.last_seen,
         lost=checked.get("lost"),
         doubled=checked.get("doubled"),
@@ -210,8 +240,15 @@ def view(verdict: Verdict) -> render.View:
             ("acknowledged", f"{verdict.acked:,}"),
             ("refused (dead-letter)", f"{verdict.dead_letters:,}"),
             *([("sent by others, not judged", f"{verdict.of_others:,}")] if verdict.of_others else []),
+            *([("of a time that was dropped", f"{verdict.dropped:,}")] if verdict.dropped else []),
         ]
     rows += [("readings stored", f"{verdict.readings:,}"), ("averages stored", f"{verdict.averages:,}")]
+    if verdict.retention.dropped_to > 0:
+        rows += [
+            ("dropped by retention", f"before {_day(verdict.retention.dropped_to)}"),
+            ("readings dropped", f"{verdict.retention.readings:,}"),
+            ("averages dropped", f"{verdict.retention.averages:,}"),
+        ]
     checked = _checked(verdict)
     rows += [(_LABELS[name], f"{findings.count:,}") for name, findings in checked.items()]
     yield render.Table(("verdict", ">"), rows, title="Nothing is wrong." if verdict.passed else "Something is wrong.")

@@ -50,7 +50,8 @@ class Outcome:
 class Collect:
     """`sensor-data` -> `src-data`: payloads become readings, keyed by sensor.
 
-    `partition_of` is the producer's partitioner. A mapping that matches a topic comes before the built-in forms.
+    `partition_of` is the producer's partitioner; `earliest` returns the lowest time that is taken at a given moment. A
+    mapping that matches a topic comes before the built-in forms.
     """
 
     def __init__(
@@ -58,17 +59,17 @@ class Collect:
         partition_of: Callable[[bytes], int],
         *,
         future_tolerance_s: float,
-        time_min: float,
+        earliest: Callable[[float], float],
         mappings: Sequence[DeviceMapping] = (),
     ) -> None:
-        self._tolerance_s, self._time_min = future_tolerance_s, time_min
+        self._tolerance_s, self._earliest = future_tolerance_s, earliest
         self._mappings = Mappings(mappings)
         self._sensors = KnownSensors(partition_of)
 
     def __call__(self, partitions: Partitions, now: float) -> Outcome:
         out = Outcome()
         produced, known = out.produced, self._sensors.by_topic
-        limits = TimeLimits(now, self._tolerance_s, self._time_min)
+        limits = TimeLimits(now, self._tolerance_s, self._earliest(now))
         earliest, latest = limits.time_min, limits.latest
         for partition, records in partitions.items():
             out.received += len(records)

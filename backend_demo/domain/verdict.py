@@ -13,8 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from backend_demo.domain.average import average
-from backend_demo.domain.reading import Reading, decode_payload, decode_reading, normalized
-from backend_demo.domain.topics import sensor_of
+from backend_demo.domain.reading import normalized
 
 EntryState = Literal["sent", "acked", "failed"]
 
@@ -69,6 +68,17 @@ class Findings:
             self.examples.append(finding)
 
 
+class Retention(NamedTuple):
+    """What retention has dropped: all rows before a time (epoch seconds), and how many they were."""
+
+    dropped_to: float = -math.inf
+    readings: int = 0
+    averages: int = 0
+
+
+NOTHING_DROPPED = Retention()
+
+
 @dataclass
 class Verdict:
     """The result of a comparison. `lost` to `invented` need a ledger."""
@@ -85,6 +95,10 @@ class Verdict:
     """Readings of the ledger that were refused and are in `dead-letter`."""
     of_others: int = 0
     """Readings that others have sent for the ledger's sensors, within its times."""
+    dropped: int = 0
+    """Readings of the ledger of a time that retention has dropped: whether they were stored cannot be told."""
+    retention: Retention = NOTHING_DROPPED
+    """What retention has dropped in all; averages of that time are not judged."""
     lost: Findings = field(default_factory=Findings)
     """Acknowledged, but neither in `temperature` nor refused."""
     last_seen: dict[str, int] = field(default_factory=dict)
@@ -169,13 +183,14 @@ class Judge:
         *,
         window: int,
         of_others: Set[tuple[int, float]] = frozenset(),
+        retention: Retention = NOTHING_DROPPED,
     ) -> None:
         """`refused`: identities found in `dead-letter`; `of_others`: those that others have sent to the same sensors.
 
         `window`: readings in an average.
         """
         readings, acked = expected.counts
-        self._verdict = Verdict(ledger=readings, acked=acked)
+        self._verdict = Verdict(ledger=readings, acked=acked, retention=retention)
         self._expected = expected
         self._refused: dict[int, set[float]] = {}
         for sensor, timestamp in refused:
@@ -213,6 +228,8 @@ class Judge:
             return
         self._match(row.sensor, row.timestamp, row.value)
         self._newest.append(row.value)
+        if row.timestamp < self._verdict.retention.dropped_to:
+            return
         # Exact: the pipeline computes every average, repairs too, with this function over values in this order
         mean = average(tuple(self._newest))
         if row.average is None:
@@ -242,6 +259,8 @@ class Judge:
         for timestamp, (value, acked) in sorted(self._missing.items()):
             if timestamp in self._refused_now:
                 self._verdict.dead_letters += 1
+            elif acked and timestamp < self._verdict.retention.dropped_to:
+                self._verdict.dropped += 1
             elif acked:
                 self._verdict.lost.add(Finding(self._sensor, timestamp, value, None))
                 self.lost.add((self._sensor, timestamp))
@@ -277,21 +296,3 @@ def judge(
     for row in rows:
         judge.see(row)
     return judge.end()
-
-
-def identities(key: bytes | None, raw: bytes | None) -> list[tuple[int, float]]:
-    """The identities of the readings in a record of any topic, dead letters too; empty when its bytes hold none.
-
-    `raw`: a record of a later topic; or, with the MQTT topic as `key`, a sensor's payload or an element of it.
-    """
-    if raw is None:
-        return []
-    try:
-        reading = decode_reading(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        sensor = None if key is None else sensor_of(key.decode(errors="replace"))
-        if sensor is None:
-            return []
-        found = decode_payload(sensor, raw, now=math.inf, future_tolerance_s=0, time_min=0)
-        return [(reading.sensor, reading.timestamp) for reading in found if isinstance(reading, Reading)]
-    return [(reading.sensor, normalized(reading.timestamp))]

@@ -10,8 +10,9 @@ from typing import Any
 
 from backend_demo.adapters import postgres
 from backend_demo.adapters.kafka import Brokers
+from backend_demo.domain.identities import identities
 from backend_demo.domain.topics import DEAD_LETTER, PROCESSED_DATA, SENSOR_DATA, SRC_DATA
-from backend_demo.domain.verdict import Expected, Finding, Judge, StoredIdentity, Verdict, identities
+from backend_demo.domain.verdict import Expected, Finding, Judge, Retention, StoredIdentity, Verdict
 from backend_demo.errors import ServiceFailed, UnknownName
 from backend_demo.operations.kafka_log import KafkaLog, partitions_of
 from backend_demo.settings import Settings
@@ -37,7 +38,8 @@ using (sensor_num, timestamp)
 order by sensor_num, timestamp
 """
 
-# Rows that came after `$1` was noted may still wait for their average. Half of a hundredth: any rounding of a tie.
+# Rows that came after `$1` was noted may still wait for their average; those before `$2` lack predecessors, which
+# retention has dropped. Half of a hundredth: any rounding of a tie.
 _ORACLE = """
 with expected as (
   select sensor_num, timestamp, id,
@@ -46,7 +48,7 @@ with expected as (
 )
 select sensor_num, timestamp, expected.mean, average.value
 from expected full join average using (sensor_num, timestamp)
-where (expected.id is null or expected.id <= $1)
+where (expected.id is null or expected.id <= $1) and timestamp >= $2
   and (expected.mean is null or average.value is null or abs(average.value - expected.mean) > 0.005 + 1e-9)
 """
 
@@ -118,10 +120,14 @@ class _AgainstLedger:
         verdict.last_seen[""] = len(left)
 
     async def _judge(self) -> tuple[Judge, Verdict]:
-        judge = Judge(
-            self._expected, self._refused, window=self._settings.aggregation_window, of_others=self._of_others
-        )
         async with _database(self._settings) as connection:
+            judge = Judge(
+                self._expected,
+                self._refused,
+                window=self._settings.aggregation_window,
+                of_others=self._of_others,
+                retention=await dropped(connection),
+            )
             rows = connection.cursor(_ROWS, self._expected.sensors, self._expected.last, prefetch=PREFETCH)
             async for row in rows:
                 judge.see(StoredIdentity(*row))
@@ -158,8 +164,10 @@ class _AgainstOracle:
                 self._newest = await connection.fetchval("select coalesce(max(id), 0) from temperature")
             verdict.readings = await connection.fetchval("select count(*) from temperature")
             verdict.averages = await connection.fetchval("select count(*) from average")
+            verdict.retention = await dropped(connection)
             oracle = _ORACLE.format(before=self._settings.aggregation_window - 1)
-            async for sensor, timestamp, mean, stored in connection.cursor(oracle, self._newest, prefetch=PREFETCH):
+            limits = (self._newest, verdict.retention.dropped_to)
+            async for sensor, timestamp, mean, stored in connection.cursor(oracle, *limits, prefetch=PREFETCH):
                 finding = Finding(sensor, timestamp, mean, stored)
                 if mean is None:
                     verdict.average_orphaned.add(finding)
@@ -168,6 +176,11 @@ class _AgainstOracle:
                 else:
                     verdict.average_wrong.add(finding)
         return verdict
+
+
+async def dropped(connection: Any) -> Retention:
+    """What retention has dropped so far."""
+    return Retention(*await connection.fetchrow("select dropped_to, readings, averages from retention"))
 
 
 async def _loaded(settings: Settings) -> int:

@@ -36,7 +36,7 @@ async def main(settings: Settings, process: ServiceProcess, stop: asyncio.Event)
     step = Collect(
         partial(partition_of, partitions=PARTITIONS),
         future_tolerance_s=settings.future_tolerance_s,
-        time_min=settings.time_min,
+        earliest=settings.earliest,
         mappings=[mapping.compiled() for mapping in settings.mapping],
     )
     worker = Worker(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,14 +17,13 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
-from prometheus_client import Histogram
 
 from backend_demo import metrics
 from backend_demo.adapters import kafka, postgres
 from backend_demo.adapters.kafka import Brokers
-from backend_demo.domain import loading
+from backend_demo.domain import loading, retention
 from backend_demo.domain.dead_letter import DeadLetter
-from backend_demo.domain.fence import Gap, start
+from backend_demo.domain.fence import start
 from backend_demo.domain.loading import Draft, Ends, Key, LoadPlan, Position, conflicts
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA, SENSOR_NAMES
 from backend_demo.faust_batch.batch import Batch
@@ -32,12 +31,15 @@ from backend_demo.faust_batch.producer import BatchProducer
 from backend_demo.faust_batch.topic_ids import topic_ids
 from backend_demo.kafka_record import LogRange
 from backend_demo.settings import Settings
+from backend_demo.stages.loaded import count, report
 from backend_demo.stages.runtime.process import ServiceProcess
 from backend_demo.stages.runtime.progress import Progress
 from backend_demo.stages.runtime.sink import count_dead_letters, dead_letter_messages
 from backend_demo.stages.runtime.worker import Source, Worker
+from backend_demo.stages.tidying import tidying
 from backend_demo.storage.copying import Tables
 from backend_demo.storage.fence import read_fence, set_fence, was_committed
+from backend_demo.storage.retention import TooOld
 from backend_demo.storage.sensor_names import insert_names
 from backend_demo.storage.session import Session
 from backend_demo.storage.write import Written, write
@@ -108,7 +110,7 @@ class Loader:
                 partition=partition,
                 loaded_to=loaded,
             )
-        _report(begin.gaps)
+        report(begin.gaps)
         if begin.moved:
             await self._session.run(lambda connection: set_fence(connection, begin.moved, stored))
         self._position = Position.at(
@@ -129,7 +131,7 @@ class Loader:
         """Decodes the batch and decides what its transaction does."""
         ends = await self._ends_of_waiting(time.monotonic())
         draft = Draft(self._position, batch.of(PROCESSED_DATA), batch.of(AGGREGATED_DATA), ends)
-        _report(draft.gaps)
+        report(draft.gaps)
         for _ in draft.take(PORTION):
             await asyncio.sleep(0)  # the transaction under way goes on
         plan, self._position = draft.plan()
@@ -181,7 +183,13 @@ class Loader:
             if names:
                 shared = await self._session.run(lambda connection: insert_names(connection, names))
                 await self._send([loading.shared_number(name, other) for name, other in shared])
-            written = await self._session.run(attempt)  # 4
+            while True:
+                try:
+                    written = await self._session.run(attempt)  # 4
+                    break
+                except TooOld as problem:  # retention has dropped that time since the readings were collected
+                    plan, uncertain = retention.kept(plan, problem.kept_from), False
+                    await self._send(retention.too_old(batch.of(PROCESSED_DATA), problem.kept_from))
         batch.ack()  # 5
         metrics.database_seconds.observe(time.monotonic() - begin)
         # once the next transaction has begun
@@ -189,37 +197,12 @@ class Loader:
 
     def _count(self, batch: Batch, plan: LoadPlan, written: Written, committed_at: float) -> None:
         self._progress.done(batch.records, committed_at)
-        _count(plan, written, committed_at)
+        count(plan, written, committed_at)
 
     async def _send(self, letters: Sequence[DeadLetter]) -> None:
         if letters:
             await self._producer.send(dead_letter_messages(letters))
             count_dead_letters("loader", letters)
-
-
-def _report(gaps: Iterable[Gap]) -> None:
-    for gap in gaps:
-        topic, partition = gap.partition
-        metrics.log_gaps.inc()
-        log.error("records are gone", topic=topic, partition=partition, first=gap.first, last=gap.last)
-
-
-def _count(plan: LoadPlan, written: Written, committed_at: float) -> None:
-    averages = sum(len(step.stored) for step in plan.averages)
-    metrics.database_rows.observe(len(plan.readings) + averages)
-    metrics.values_loaded.inc(written.inserted)
-    metrics.averages_loaded.inc(written.averages)
-    metrics.repairs.labels("loader").inc(sum(len(step.repairs) for step in plan.averages))
-    metrics.conflicts.labels("loader").inc(len({**plan.contested, **written.conflicts}))
-    repeated = len(plan.readings) - written.inserted - len(written.conflicts) + plan.duplicates
-    metrics.duplicates.labels("loader").inc(repeated)
-    _observe((metrics.value_latency, metrics.end_to_end.labels("temperature")), committed_at, plan.readings)
-    for step in plan.averages:
-        _observe((metrics.average_latency, metrics.end_to_end.labels("average")), committed_at, step.stored)
-
-
-def _observe(latencies: tuple[Histogram, Histogram], now: float, rows: Mapping[Key, float]) -> None:
-    metrics.observe_ages(latencies, now, [timestamp for _, timestamp in rows])
 
 
 async def run(batches: Source, loader: Loader) -> None:
@@ -285,12 +268,13 @@ async def main(settings: Settings, process: ServiceProcess, stop: asyncio.Event)
     ends = partial(ends_of_processed, Brokers.of(settings))
     loader = Loader(settings, worker.producer, worker.progress, process, session, worker.tracing, ends)
     try:
-        await worker.run(
-            lambda batches: run(batches, loader),
-            stop,
-            listener=loader,
-            done=_leave_to_the_loader,
-            dependencies_up=partial(postgres_up, settings.postgres_dsn),
-        )
+        async with tidying(settings, process):
+            await worker.run(
+                lambda batches: run(batches, loader),
+                stop,
+                listener=loader,
+                done=_leave_to_the_loader,
+                dependencies_up=partial(postgres_up, settings.postgres_dsn),
+            )
     finally:
         session.close()

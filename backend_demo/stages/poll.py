@@ -112,7 +112,8 @@ class Poller:
             metrics.polls.labels("read").inc()
 
     def _read(self, answer: PollAnswer) -> Mapped | Rejected:
-        limits = TimeLimits(time.time(), self._settings.future_tolerance_s, self._settings.time_min)
+        now = time.time()
+        limits = TimeLimits(now, self._settings.future_tolerance_s, self._settings.earliest(now))
         found = self._mapping.read(self._poll.topic, answer.body, arrived=answer.arrived, limits=limits)
         if isinstance(found, Mapped) and (problem := name_problem(found.sensor)):
             return Rejected("topic", f"invalid sensor: {problem}", answer.body)

@@ -1,4 +1,4 @@
-"""Writes a batch to PostgreSQL in one transaction: each reading once, each average once, and the fence."""
+"""Writes a batch to PostgreSQL in one transaction: each reading once, each average once, the fence, the stale hours."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import asyncpg
 
 from backend_demo.domain.average import averages_since
 from backend_demo.domain.loading import Averages, Key, LoadPlan
+from backend_demo.domain.rollup import Touched, touched
+from backend_demo.storage import hours
 from backend_demo.storage.copying import Copying, Tables
 from backend_demo.storage.fence import move_fence
+from backend_demo.storage.retention import TooOld
+from backend_demo.storage.selection import Series
 
 #: Most repairs computed by one query, so that the rows around them take little memory.
 REPAIRS = 500
@@ -38,7 +42,7 @@ async def write(
     window: int,
     on_conflicts: Callable[[Mapping[Key, float]], Awaitable[None]],
 ) -> Written:
-    """Runs the plan's transaction. Raises FenceLost, asyncpg's errors, OSError.
+    """Runs the plan's transaction. Raises FenceLost, TooOld, asyncpg's errors, OSError.
 
     `window`: readings in an average; `on_conflicts` is awaited before the commit.
     """
@@ -47,6 +51,10 @@ async def write(
         inserted, conflicts = await _insert_readings(connection, plan.readings, tables.temperature)
         averages = await _merged(connection, plan.averages, window)
         changed = await _upsert_averages(connection, averages, tables.average)
+        changes: dict[Series, Touched] = {"temperature": touched(plan.readings), "average": touched(averages)}
+        kept_from = await hours.mark(connection, changes)
+        if any(hour < kept_from for _, begins in changes.values() for hour in begins):
+            raise TooOld(kept_from)
         await on_conflicts(conflicts)
     return Written(inserted, changed, conflicts)
 

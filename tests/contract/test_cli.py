@@ -152,3 +152,15 @@ def test_a_folder_of_somebody_else_s_is_refused(tmp_path: Path) -> None:
 
 def test_an_offset_out_of_range_is_a_usage_error(nowhere: Shell) -> None:
     assert "--port-offset" in nowhere("up", "--port-offset", "70000", code=2).stderr
+
+
+def test_status_with_sizes(bdemo: Shell, settings: Settings) -> None:
+    found = json.loads(bdemo("status", "--sizes", "-o", "json").stdout)["sizes"]
+    assert {"temperature", "average", "temperature_hour", "fence"} <= {table["name"] for table in found["tables"]}
+    assert all(table["bytes"] > 0 for table in found["tables"])
+    assert (found["topics"] is None) == (settings.stack == "compose")
+    assert "sensor-data" in {topic["name"] for topic in found["topics"] or [{"name": "sensor-data"}]}
+    assert found["free_bytes"] > 0
+    shown = bdemo("status", "--sizes").stdout
+    assert "average_hour" in shown
+    assert "of the disk are free" in shown

@@ -246,12 +246,13 @@ class IngestGate:
         progress.add(part)
 
     def _decode(self, sensor: int, payload: bytes) -> Reading | Rejected:
+        now = time.time()
         found = decode_payload(
             sensor,
             payload,
-            now=time.time(),
+            now=now,
             future_tolerance_s=self._settings.future_tolerance_s,
-            time_min=self._settings.time_min,
+            time_min=self._settings.earliest(now),
         )
         return found[0]
 

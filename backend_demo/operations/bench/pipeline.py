@@ -19,6 +19,7 @@ from backend_demo.errors import ServiceFailed, VerificationFailed
 from backend_demo.operations.notify import Notify
 from backend_demo.operations.verify import verify
 from backend_demo.settings import Settings
+from backend_demo.storage import hours
 
 #: Rows are counted after this time without a change, and at least once in the longer time, seconds.
 QUIET_S, COUNT_EVERY_S = 0.5, 15.0
@@ -143,14 +144,10 @@ class StoredRows:
 
     async def delete(self, *, shared: bool) -> None:
         """Deletes all rows of these sensors; truncates tables that are not shared."""
-        for table in ("temperature", "average"):
-            if shared:
-                await self._connection.execute(
-                    f"delete from {table} where sensor_num between $1 and $2",  # noqa: S608 - names of ours
-                    *self._bounds[:2],
-                )
-            else:
-                await self._connection.execute(f"truncate {table}")
+        if shared:
+            await hours.delete_sensors(self._connection, *self._bounds[:2])
+        else:
+            await self._connection.execute("truncate temperature, average")
 
 
 @contextlib.asynccontextmanager

@@ -48,6 +48,11 @@ RIGHTS_IN_DATABASE = """
     alter default privileges for role bdemo in schema public grant select on tables to bdemo_reader;
     grant select, insert, update on all tables in schema public to bdemo_loader;
     alter default privileges for role bdemo in schema public grant select, insert, update on tables to bdemo_loader;
+    do $$ begin
+        if to_regclass('public.retention') is not null then
+            revoke insert, update on retention from bdemo_loader;
+        end if;
+    end $$;
     revoke create on schema public from public;
     revoke temporary on database temperature from public;
     revoke execute on function pg_terminate_backend, pg_cancel_backend from public;
@@ -152,13 +157,15 @@ def _answers(host: str, port: int, user: str, password: str, database: str, limi
 
 def provision(access: ServerAccess) -> None:
     """Makes roles and database, and brings the tables to this version. Raises ServiceFailed, ConfigurationInvalid."""
-    from backend_demo.storage import revision
+    from backend_demo.storage import retention, revision
 
     port, passwords = access.settings["postgres_port"], {user: access.password(user) for user in USERS}
+    owner = dsn("bdemo", passwords["bdemo"], access.host, port)
     if make_roles(access.host, port, passwords) != revision.newest():
         from backend_demo.storage.migrate import upgrade
 
-        upgrade(dsn("bdemo", passwords["bdemo"], access.host, port))
+        upgrade(owner)
+    retention.set_policy(owner, access.settings.get("retention", 0.0))
 
 
 async def newest_reading(access: ServerAccess) -> float | None:

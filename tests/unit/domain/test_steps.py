@@ -32,7 +32,7 @@ def reading(offset: int, sensor: int, timestamp: float, value: float) -> Rec:
 
 
 def test_collection_keys_by_sensor_and_refuses_the_rest() -> None:
-    step = Collect(lambda key: int(key) % 8, future_tolerance_s=60, time_min=0)
+    step = Collect(lambda key: int(key) % 8, future_tolerance_s=60, earliest=lambda now: 0)
     out = step(
         {
             3: [
@@ -65,7 +65,7 @@ def test_collection_keys_by_sensor_and_refuses_the_rest() -> None:
 def test_collection_takes_mapped_topics_and_names() -> None:
     zigbee = DeviceMapping(topic="zigbee2mqtt/{sensor}", value="temperature", time="arrival")
     ours = DeviceMapping(topic="sensors/{sensor}/temperature", value="payload", time="arrival")
-    step = Collect(lambda key: int(key) % 8, future_tolerance_s=60, time_min=0, mappings=[zigbee, ours])
+    step = Collect(lambda key: int(key) % 8, future_tolerance_s=60, earliest=lambda now: 0, mappings=[zigbee, ours])
     kitchen, hall = number_of("kitchen"), number_of("hall")
     records = [
         Rec(0, b"zigbee2mqtt/kitchen", b'{"temperature": 21.5}', 1_700_000_000_123),

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend_demo.domain.average import average
+from backend_demo.domain.identities import identities
 from backend_demo.domain.reading import Reading, encode
-from backend_demo.domain.verdict import EXAMPLES, Entry, Expected, StoredIdentity, Verdict, identities, judge
+from backend_demo.domain.verdict import EXAMPLES, Entry, Expected, StoredIdentity, Verdict, judge
 
 WINDOW = 3
 
