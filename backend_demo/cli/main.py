@@ -15,6 +15,7 @@ import typer
 from backend_demo import __version__
 from backend_demo.cli import (
     demo,
+    dlq,
     down,
     env,
     logs,
@@ -78,6 +79,7 @@ app.add_typer(secrets.app, name="secrets", rich_help_panel=STACK)
 app.command("simulate", rich_help_panel=DATA)(simulate.simulate)
 app.add_typer(tail.app, name="tail", rich_help_panel=DATA)
 app.add_typer(query.app, name="query", rich_help_panel=DATA)
+app.add_typer(dlq.app, name="dlq", rich_help_panel=DATA)
 app.command("trace", rich_help_panel=DATA)(trace)
 app.command("verify", rich_help_panel=CHECK)(verify.verify)
 app.command("bench", rich_help_panel=CHECK)(bench)

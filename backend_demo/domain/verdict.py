@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from backend_demo.domain.average import average
-from backend_demo.domain.reading import Reading, decode_payload, decode_reading, normalized
+from backend_demo.domain.reading import ANY_TIME, Reading, decode_payload, decode_reading, normalized
 from backend_demo.domain.topics import sensor_of
 
 EntryState = Literal["sent", "acked", "failed"]
@@ -292,6 +292,6 @@ def identities(key: bytes | None, raw: bytes | None) -> list[tuple[int, float]]:
         sensor = None if key is None else sensor_of(key.decode(errors="replace"))
         if sensor is None:
             return []
-        found = decode_payload(sensor, raw, now=math.inf, future_tolerance_s=0, time_min=0)
+        found = decode_payload(sensor, raw, now=ANY_TIME, future_tolerance_s=0, time_min=0)
         return [(reading.sensor, reading.timestamp) for reading in found if isinstance(reading, Reading)]
     return [(reading.sensor, normalized(reading.timestamp))]

@@ -43,6 +43,7 @@ from backend_demo.gateway.routes import (
     mqtt,
     original,
     readings,
+    replays,
     sensors,
     stats,
     stream,
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
     brokers = Brokers.of(settings)
     app.state.live = Live(brokers, clients_max=settings.stream_clients)
     app.state.dead_letters = DeadLetterReader(brokers)
+    app.state.settings = settings
     app.state.writer = ReadingWriter(brokers)
     app.state.ingest = IngestGate(settings, users, app.state.writer)
     problems.install(app)
@@ -128,6 +130,7 @@ def create_app(settings: Settings) -> FastAPI:
         latest,
         stream,
         dead_letters,
+        replays,
         stats,
         traces,
         health,

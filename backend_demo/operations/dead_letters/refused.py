@@ -1,24 +1,23 @@
-"""The newest dead letters: what was refused, why, and where it came from."""
+"""A dead letter as it is shown: what was refused, why, where it came from, and how it stands. Pure."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from backend_demo.described import described
-from backend_demo.domain.dead_letter import read_headers
+from backend_demo.domain.dead_letter import DeadLetter, read_headers
+from backend_demo.domain.letter_mark import OPEN, LetterId, LetterState, ReplayedReading, Standing
 from backend_demo.domain.names import SENSOR_MAX
-from backend_demo.domain.topics import Partition, sensor_of
-from backend_demo.operations.kafka_log import KafkaLog
-from backend_demo.operations.kafka_record import KafkaRecord, time_of
+from backend_demo.domain.reading import Reason
+from backend_demo.domain.topics import sensor_of
+from backend_demo.errors import UsageError
+from backend_demo.operations.kafka_record import KafkaRecord
 
 #: Bytes of a refused payload that are shown.
 PAYLOAD_MAX = 2000
-#: Most records of a partition that are read in one step.
-SPAN_MAX = 500
 
 
 @described
@@ -52,14 +51,23 @@ class Refused:
     """Size of the whole payload, bytes."""
     truncated: bool
     """The payload is longer than what is shown."""
+    state: LetterState
+    """`open`; `unfinished`: a replay was begun and did not say that it ended; `replayed`; `dismissed`."""
+    state_since: float | None
+    """When it was replayed or dismissed, epoch seconds; null: it is open."""
+    replayed: Sequence[ReplayedReading]
+    """What its replay sends: `sensor` (a name, or a number in digits), `timestamp` and `value`."""
 
 
-def refused(record: KafkaRecord) -> Refused:
-    """The dead letter in a record of the topic `dead-letter`, also when its headers are not ours."""
+def refused(record: KafkaRecord, standing: Standing = OPEN, *, payload_max: int = PAYLOAD_MAX) -> Refused:
+    """The dead letter in a record of the topic `dead-letter`, also when its headers are not ours.
+
+    `payload_max`: how much of the payload is shown, bytes.
+    """
     headers = read_headers((name, value or b"") for name, value in record.headers)
     raw = record.value
-    shown = (raw or b"")[:PAYLOAD_MAX]
-    text = _text(shown, cut=raw is not None and len(raw) > PAYLOAD_MAX)
+    shown = (raw or b"")[:payload_max]
+    text = _text(shown, cut=raw is not None and len(raw) > payload_max)
     size = _number(headers.get("truncated-from", "")) or len(raw or b"")
     return Refused(
         id=f"{record.partition}:{record.offset}",
@@ -75,7 +83,45 @@ def refused(record: KafkaRecord) -> Refused:
         encoding="utf-8" if text is not None else "base64",
         size=size,
         truncated=size > len(shown),
+        state=standing.state,
+        state_since=standing.since,
+        replayed=standing.readings,
     )
+
+
+def dead_letter_of(record: KafkaRecord) -> DeadLetter:
+    """The dead letter as its stage has made it."""
+    headers = read_headers((name, value or b"") for name, value in record.headers)
+    partition, offset = (_number(headers.get(name, "")) for name in ("origin-partition", "origin-offset"))
+    return DeadLetter(
+        headers.get("stage", "unknown"),
+        cast("Reason", headers.get("reason", "unknown")),  # one that is not ours is shown and never compared
+        headers.get("detail", ""),
+        record.value,
+        record.key,
+        headers.get("origin-topic", "unknown"),
+        -1 if partition is None else partition,
+        -1 if offset is None else offset,
+    )
+
+
+def is_cut(record: KafkaRecord) -> bool:
+    """Whether the refused payload was too large to be kept whole."""
+    return any(name == "truncated-from" for name, _ in record.headers)
+
+
+def time_ms(record: KafkaRecord) -> int:
+    """The time of a dead letter as its marks have it, epoch milliseconds; -1: it has none."""
+    return -1 if record.timestamp is None else round(record.timestamp * 1000)
+
+
+def letter_id(text: str) -> LetterId:
+    """Partition and offset of `3:17`. Raises UsageError."""
+    partition, colon, offset = text.partition(":")
+    found = _number(partition), _number(offset)
+    if not colon or found[0] is None or found[1] is None or found[0] >= 2**31 or found[1] >= 2**63:
+        raise UsageError(f"invalid id of a dead letter {text[:40]!r}", hint="bdemo dlq ls shows them: 3:17")
+    return found[0], found[1]
 
 
 def _text(raw: bytes, *, cut: bool) -> str | None:
@@ -99,40 +145,3 @@ def _sensor(key: bytes | None) -> int | None:
     text = key.decode(errors="replace")
     number = _number(text)
     return sensor_of(text) if number is None or number > SENSOR_MAX or text != str(number) else number
-
-
-async def newest(
-    log: KafkaLog, count: int, wanted: Callable[[Refused], bool], *, limit_s: float
-) -> tuple[list[Refused], bool]:
-    """The newest `count` wanted ones of the log's partitions, newest first, and whether there may be older ones.
-
-    Reads backwards, part by part, until no older one can be among them, or until time is up.
-    """
-    deadline = time.monotonic() + limit_s
-    begins, ends = await log.starts(0), await log.ends()
-    kept: list[tuple[float, int, int, Refused]] = []
-    complete_from: dict[Partition, float] = {}
-    upto, span = dict(ends), min(count, SPAN_MAX)
-    while True:
-        starts = {partition: max(begins[partition], upto[partition] - span) for partition in ends}
-        part: list[tuple[float, int, int, Refused]] = []
-        async with contextlib.aclosing(log.read(starts, upto)) as pieces:
-            async for found in pieces:
-                if upto != ends and time.monotonic() > deadline:  # half a part would leave out its newest
-                    return [letter for *_, letter in kept[:count]], True
-                for partition, records in found.items():
-                    for record in records:
-                        written = time_of(record)
-                        complete_from[partition] = min(written, complete_from.get(partition, written))
-                        letter = refused(record)
-                        if wanted(letter):
-                            part.append((written, record.offset, record.partition, letter))
-        kept = sorted(kept + part, key=lambda entry: entry[:3], reverse=True)
-        older = [partition for partition in ends if starts[partition] > begins[partition]]
-        unseen_before = max((complete_from.get(partition, float("inf")) for partition in older), default=None)
-        enough = len(kept) >= count and (unseen_before is None or kept[count - 1][0] > unseen_before)
-        if unseen_before is None or enough or time.monotonic() > deadline:
-            more = len(kept) > count or unseen_before is not None
-            return [letter for *_, letter in kept[:count]], more
-        del kept[count + 1 :]
-        upto, span = starts, min(span * 4, SPAN_MAX)
