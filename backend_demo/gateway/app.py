@@ -91,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.database = database
             app.state.readiness = Readiness(database)
             app.state.watch = tasks.create_task(app.state.readiness.watch())
-            app.state.sampler = StatsSampler(settings, app.state.readiness)
+            app.state.sampler = StatsSampler(settings, app.state.readiness, app.state.dead_letters.total)
             others = (app.state.sampler, app.state.live, app.state.dead_letters, app.state.writer)
             running = [app.state.watch, *(tasks.create_task(other.run()) for other in others)]
             yield

@@ -26,6 +26,8 @@ from backend_demo.operations.dead_letters.refused import Refused
 SEARCH_S = 0.5
 #: Time limit of a whole request, seconds.
 TIMEOUT_S = 5.0
+#: Time limit for counting them, seconds: the statistics wait for it.
+TOTAL_S = 1.0
 #: Time for which the connection to Kafka is kept after a request, seconds: the console asks repeatedly.
 KEEP_S = 30.0
 
@@ -174,6 +176,14 @@ class DeadLetterReader:
                     raise
         except TimeoutError:
             raise ServiceFailed(f"Kafka at {self._brokers} does not answer in time") from None
+
+    async def total(self) -> int | None:
+        """How many dead letters Kafka has; None: it does not answer at once."""
+        try:
+            async with self.letters(TOTAL_S) as letters:
+                return await letters.total()
+        except ServiceFailed:
+            return None
 
     async def _disconnect(self) -> None:
         self._log = None
