@@ -27,7 +27,15 @@ from backend_demo.domain.reading import (
     micros,
     normalized,
 )
-from backend_demo.domain.topics import PROCESSED_DATA, SRC_DATA, mqtt_topic, name_in, why_no_sensor
+from backend_demo.domain.topics import (
+    AGGREGATED_DATA,
+    PROCESSED_DATA,
+    SENSOR_NAMES,
+    SRC_DATA,
+    mqtt_topic,
+    name_in,
+    why_no_sensor,
+)
 
 #: Takes every time: the limits are checked when the edit is made.
 _EVERY_TIME = TimeLimits(ANY_TIME, 0, -ANY_TIME)
@@ -119,7 +127,7 @@ def _stored_identity(raw: bytes | None) -> tuple[int, int] | None:
 def _edited(letter: DeadLetter, edit: Edit, limits: Limits, refused_at: float) -> list[ReplayedReading] | Rejected:
     inside = _is_inside(letter)
     topic = _topic(letter)
-    if letter.stage == "loader" and not inside:
+    if letter.topic in (AGGREGATED_DATA, SENSOR_NAMES):
         return Rejected("topic", f"a record of {letter.topic} is no reading", b"")
     if edit.sensor is not None and edit.timestamp is not None and edit.value is not None:
         return [ReplayedReading(edit.sensor, normalized(edit.timestamp), edit.value)]

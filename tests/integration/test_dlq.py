@@ -16,7 +16,7 @@ from backend_demo.adapters.kafka import Brokers
 from backend_demo.domain.dead_letter import DeadLetter
 from backend_demo.domain.reading import normalized
 from backend_demo.domain.replay import Edit
-from backend_demo.operations.dead_letters.letter_log import LetterLog, Wanted, opened
+from backend_demo.operations.dead_letters.letter_log import LetterLog, WantedLetters, opened
 from backend_demo.operations.dead_letters.replay import Replayer, limits_of, plan, replayer
 from backend_demo.settings import Settings
 from tests.support.dead_letters import refused, warm, written
@@ -121,7 +121,9 @@ class TestReplay:
         ids = refused(settings, sensor, {"value": b'{"value": "warm", "timestamp": %r}' % now})
 
         async def killed(letters: LetterLog, sender: Replayer) -> None:
-            found = [letter for part in [p async for p in letters.scan(Wanted(sensors=[sensor]))] for letter in part]
+            found = [
+                letter for part in [p async for p in letters.scan(WantedLetters(sensors=[sensor]))] for letter in part
+            ]
             edit = Edit(value=21.0, timestamp=now - 5)
             begun = await sender.begin(plan(found, edit, limits_of(settings), time.time()))
             await sender.send(begun)
@@ -144,7 +146,7 @@ class TestReplay:
                 opened(Brokers.of(settings), patience_s=5, notify=print) as letters,
                 replayer(settings, letters) as sender,
             ):
-                parts = [part async for part in letters.scan(Wanted(sensors=[sensor]))]
+                parts = [part async for part in letters.scan(WantedLetters(sensors=[sensor]))]
                 plans = plan([letter for part in parts for letter in part], edit, limits_of(settings), time.time())
                 await planned.wait()
                 (result,) = await sender.replay(plans)

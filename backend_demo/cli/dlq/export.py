@@ -12,7 +12,7 @@ from backend_demo.errors import UsageError
 
 if TYPE_CHECKING:
     from backend_demo.cli.query.target import Target
-    from backend_demo.operations.dead_letters.letter_log import Wanted
+    from backend_demo.operations.dead_letters.letter_log import WantedLetters
 
 
 def export(
@@ -48,7 +48,7 @@ def export(
         render.say(f"{count_of(count)} written")
 
 
-async def _export(settings: Any, wanted: Wanted, target: Target) -> int:
+async def _export(settings: Any, wanted: WantedLetters, target: Target) -> int:
     from dataclasses import fields
 
     import msgspec

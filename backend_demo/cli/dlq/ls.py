@@ -13,7 +13,7 @@ from backend_demo.cli.dlq.selection import FilterOptions, StateFilter, count_of,
 from backend_demo.operations.dead_letters.refused import Refused
 
 if TYPE_CHECKING:
-    from backend_demo.operations.dead_letters.letter_log import Wanted
+    from backend_demo.operations.dead_letters.letter_log import WantedLetters
 
 #: Narrowest last column, and the widest number of a sensor that is not cut, characters.
 DETAIL_MIN, SENSOR_MAX = 12, 9
@@ -63,7 +63,7 @@ def ls(
     render.show(found, output, lambda document: _view(document, with_state=states != [StateFilter.open]))
 
 
-async def _newest(settings: Any, limit: int, wanted: Wanted) -> Document:
+async def _newest(settings: Any, limit: int, wanted: WantedLetters) -> Document:
     async with kafka_of(settings) as letters:
         total = await letters.total()
         found, truncated = await letters.newest(limit or total or 1, wanted, limit_s=None)

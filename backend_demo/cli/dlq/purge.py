@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from backend_demo.cli import options, render
-from backend_demo.cli.dlq.selection import FilterOptions, Ids, StateFilter, chosen, count_of, kafka_of
+from backend_demo.cli.dlq.selection import FilterOptions, IdArguments, StateFilter, chosen, count_of, kafka_of
 from backend_demo.errors import UsageError
 
 if TYPE_CHECKING:
-    from backend_demo.operations.dead_letters.letter_log import Letter, Wanted
+    from backend_demo.operations.dead_letters.letter_log import Letter, WantedLetters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Document:
 
 def purge(
     filters: FilterOptions,
-    ids: Ids = None,
+    ids: IdArguments = None,
     before: Annotated[
         str | None,
         typer.Option("--before", metavar="TIME", help="Delete what was refused before then.", show_default=False),
@@ -93,7 +93,7 @@ class _Confirmation:
         return typer.confirm(f"{what.capitalize()}?", err=True, abort=True)
 
 
-async def _dismiss(settings: Any, ids: Sequence[str], wanted: Wanted, confirm: _Confirmation) -> Document:
+async def _dismiss(settings: Any, ids: Sequence[str], wanted: WantedLetters, confirm: _Confirmation) -> Document:
     from backend_demo.operations.dead_letters.replay import AT_ONCE, replayer
 
     async with kafka_of(settings) as letters, replayer(settings, letters) as marker:

@@ -14,7 +14,7 @@ import typer
 from backend_demo.cli import options, render
 from backend_demo.cli.dlq.selection import (
     FilterOptions,
-    Ids,
+    IdArguments,
     StateFilter,
     by_reason,
     check_chosen,
@@ -29,7 +29,7 @@ from backend_demo.operations.dead_letters.replay import LetterReplay
 
 if TYPE_CHECKING:
     from backend_demo.domain.replay import Edit
-    from backend_demo.operations.dead_letters.letter_log import Wanted
+    from backend_demo.operations.dead_letters.letter_log import WantedLetters
 
 #: Rows of the table.
 ROWS = 20
@@ -52,7 +52,7 @@ class Document:
 
 def replay(
     filters: FilterOptions,
-    ids: Ids = None,
+    ids: IdArguments = None,
     everything: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
     changes: Annotated[
         list[str] | None,
@@ -131,7 +131,7 @@ def parse_edit(changes: Sequence[str], mapping: Path | None) -> Edit:
     return Edit(**given, mappings=None if mapping is None else Mappings(read_mappings(mapping)))
 
 
-async def _replay(settings: Any, ids: Sequence[str], wanted: Wanted, edit: Edit, *, dry_run: bool) -> Document:
+async def _replay(settings: Any, ids: Sequence[str], wanted: WantedLetters, edit: Edit, *, dry_run: bool) -> Document:
     from backend_demo.operations.dead_letters.replay import AT_ONCE, limits_of, plan, replayer
 
     results: list[LetterReplay] = []

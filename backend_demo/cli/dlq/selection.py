@@ -15,7 +15,7 @@ from backend_demo.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from backend_demo.domain.letter_mark import LetterState
-    from backend_demo.operations.dead_letters.letter_log import Letter, LetterLog, Wanted
+    from backend_demo.operations.dead_letters.letter_log import Letter, LetterLog, WantedLetters
 
 #: How long Kafka may be away, seconds.
 PATIENCE_S = 10.0
@@ -31,7 +31,7 @@ class StateFilter(StrEnum):
     all = "all"
 
 
-Ids = Annotated[
+IdArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="[ID]...", help="Dead letters by their ids, as `ls` shows them.", show_default=False),
 ]
@@ -67,10 +67,10 @@ class FilterOptions:
         """Whether any filter is set."""
         return self != FilterOptions()
 
-    def wanted(self, states: Sequence[StateFilter] = ()) -> Wanted:
+    def wanted(self, states: Sequence[StateFilter] = ()) -> WantedLetters:
         """The filters with these states. Raises UsageError."""
         from backend_demo.cli.times import point_in_time
-        from backend_demo.operations.dead_letters.letter_log import Wanted
+        from backend_demo.operations.dead_letters.letter_log import WantedLetters
 
         self._check_reasons()
         now = time.time()
@@ -78,7 +78,7 @@ class FilterOptions:
         until = None if self.to is None else point_in_time(self.to, now, "--to")
         if since is not None and until is not None and until < since:
             raise UsageError("the range ends before it starts", hint="give --since a time before --to")
-        return Wanted(self.reason or (), self.stage or (), self.sensors or (), _states(states), since, until)
+        return WantedLetters(self.reason or (), self.stage or (), self.sensors or (), _states(states), since, until)
 
     def _check_reasons(self) -> None:
         from typing import get_args
@@ -105,7 +105,7 @@ def check_chosen(ids: Sequence[str] | None, filters: FilterOptions, everything: 
 
 
 async def chosen(
-    letters: LetterLog, ids: Sequence[str], wanted: Wanted, at_once: int
+    letters: LetterLog, ids: Sequence[str], wanted: WantedLetters, at_once: int
 ) -> AsyncGenerator[Sequence[Letter], None]:
     """The dead letters with these ids, or without ids the wanted ones, so many at once. Raises UnknownName."""
     from backend_demo.operations.dead_letters.refused import letter_id

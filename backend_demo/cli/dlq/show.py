@@ -39,10 +39,10 @@ def show(
 
 
 async def _one(settings: Any, id: str) -> WholeLetter:
-    from backend_demo.operations.dead_letters.letter_log import Wanted
+    from backend_demo.operations.dead_letters.letter_log import WantedLetters
 
     async with kafka_of(settings) as letters:
-        ((letter,),) = [some async for some in chosen(letters, [id], Wanted(), 1)]
+        ((letter,),) = [some async for some in chosen(letters, [id], WantedLetters(), 1)]
         return whole(letter)
 
 

@@ -146,6 +146,7 @@ class Top(App[None]):
         while True:
             await self._going.wait()
             self._dead_letters_total = await asyncio.to_thread(self._source.dead_letters)
+            self._show()
             await asyncio.sleep(STATUS_EVERY_S)
 
     def _show(self) -> None:

@@ -19,7 +19,7 @@ from backend_demo.domain.letter_mark import LetterState
 from backend_demo.errors import ServiceFailed
 from backend_demo.gateway import problems
 from backend_demo.gateway.routes.parameters import NamedSensor, Parameters, QueryTime
-from backend_demo.operations.dead_letters.letter_log import LetterLog, Wanted, opened
+from backend_demo.operations.dead_letters.letter_log import LetterLog, WantedLetters, opened
 from backend_demo.operations.dead_letters.refused import Refused
 
 #: Time limit of a search by sensor or stage, seconds.
@@ -94,9 +94,9 @@ class DeadLettersParameters(Parameters):
         QueryTime | None, Field(alias="to", description="Only those refused up to then: RFC 3339 or epoch seconds.")
     ] = None
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> WantedLetters:
         """Which dead letters match."""
-        return Wanted(
+        return WantedLetters(
             reasons=() if self.reason is None else (self.reason,),
             stages=() if self.stage is None else (self.stage,),
             sensors=() if self.sensor is None else (self.sensor,),

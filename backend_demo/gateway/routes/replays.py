@@ -54,7 +54,7 @@ def _timestamp(given: Any) -> Any:
     return found
 
 
-Ids = Annotated[
+LetterIds = Annotated[
     list[Annotated[str, Field(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]],
     Field(min_length=1, max_length=IDS_MAX, examples=[["3:471100"]], description="Ids as in `/v1/dead-letters`."),
 ]
@@ -79,7 +79,7 @@ class ReplayRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: Ids
+    ids: LetterIds
     set: Changes = Changes()
     dry_run: bool = Field(False, strict=True, description="Send nothing: the outcomes are those that would be.")
 
@@ -89,7 +89,7 @@ class DismissRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: Ids
+    ids: LetterIds
 
 
 @described

@@ -33,7 +33,7 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedLetters:
     """Which dead letters; an empty field means any."""
 
     reasons: Collection[str] = ()
@@ -122,7 +122,7 @@ class LetterLog:
                         found[record.partition, record.offset] = self.letter(record)
         return found
 
-    async def scan(self, wanted: Wanted) -> AsyncGenerator[list[Letter], None]:
+    async def scan(self, wanted: WantedLetters) -> AsyncGenerator[list[Letter], None]:
         """Yields the wanted dead letters that are there now, part by part; oldest first within a partition."""
         starts = await self.before(wanted.since or 0)
         _, ends = await self.limits()
