@@ -64,6 +64,8 @@ class LetterLog:
     def __init__(self, kafka: KafkaLog) -> None:
         """`kafka` has the partitions of both topics; a Kafka of an earlier version has no marks."""
         self._kafka = kafka
+        self.takes_marks = any(topic == DEAD_LETTER_MARKS for topic, _ in kafka.positions)
+        """Whether there is a topic for marks."""
         self._marks = Marks()
         self._marks_read: dict[Partition, int] = {}
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError
 
 from backend_demo.adapters import kafka
 from backend_demo.adapters.kafka import Brokers
@@ -176,8 +176,6 @@ class Replayer:
                     await self._producer.send(topic, value, key, partition) for topic, key, value, partition in records
                 ]
                 await asyncio.gather(*sent)
-        except UnknownTopicOrPartitionError as problem:
-            raise ServiceFailed(f"Kafka has no topic {DEAD_LETTER_MARKS}", hint="run: bdemo migrate") from problem
         except (KafkaError, OSError) as problem:
             raise ServiceFailed(
                 f"Kafka has not acknowledged the replay: {str(problem) or type(problem).__name__}",
@@ -188,6 +186,8 @@ class Replayer:
 @contextlib.asynccontextmanager
 async def replayer(settings: Settings, letters: LetterLog) -> AsyncIterator[Replayer]:
     """A replayer with a producer of its own. Raises ServiceFailed."""
+    if not letters.takes_marks:
+        raise ServiceFailed(f"Kafka has no topic {DEAD_LETTER_MARKS}", hint="run: bdemo migrate")
     brokers = Brokers.of(settings)
     producer = kafka.producer(brokers, "bdemo-dlq")
     try:
