@@ -11,10 +11,7 @@ from pydantic import TypeAdapter
 
 from backend_demo.cli import down, env, logs, migrate, open_page, scale, simulate, status, up, verify
 from backend_demo.cli.bench.result import BenchResult
-from backend_demo.cli.dlq import ls as dlq_ls
-from backend_demo.cli.dlq import purge, replay
-from backend_demo.cli.dlq import show as dlq_show
-from backend_demo.cli.dlq.whole import WholeLetter
+from backend_demo.cli.dlq.documents import ListedLetters, PurgeResult, ReplayResult, ShownLetter, WholeLetter
 from backend_demo.cli.mqtt import user_add, user_ls, user_rm
 from backend_demo.cli.query.documents import QueryDocument, SqlDocument
 from backend_demo.cli.secrets import ls, rotate, show
@@ -25,10 +22,10 @@ from backend_demo.operations.trace.document import TraceDocument
 #: One document per command. Its field `schema` has the value that stands here.
 DOCUMENTS: dict[str, Any] = {
     "bdemo.bench/1": BenchResult,
-    "bdemo.dlq.ls/1": dlq_ls.Document,
-    "bdemo.dlq.purge/1": purge.Document,
-    "bdemo.dlq.replay/1": replay.Document,
-    "bdemo.dlq.show/1": dlq_show.Document,
+    "bdemo.dlq.ls/1": ListedLetters,
+    "bdemo.dlq.purge/1": PurgeResult,
+    "bdemo.dlq.replay/1": ReplayResult,
+    "bdemo.dlq.show/1": ShownLetter,
     "bdemo.down/1": down.Document,
     "bdemo.env/1": env.Document,
     "bdemo.migrate/1": migrate.Document,

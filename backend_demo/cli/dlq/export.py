@@ -53,7 +53,7 @@ async def _export(settings: Any, wanted: WantedLetters, target: Target) -> int:
 
     import msgspec
 
-    from backend_demo.cli.dlq.whole import WholeLetter, whole
+    from backend_demo.cli.dlq.documents import WholeLetter, whole
     from backend_demo.cli.query.rows import RowSet, write
     from backend_demo.cli.query.values import as_json
 

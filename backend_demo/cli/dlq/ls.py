@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backend_demo.cli import options, render
 from backend_demo.cli.dlq.selection import FilterOptions, StateFilter, count_of, kafka_of, moment, shortened
-from backend_demo.operations.dead_letters.refused import Refused
 
 if TYPE_CHECKING:
+    from backend_demo.cli.dlq.documents import ListedLetters
     from backend_demo.operations.dead_letters.letter_log import WantedLetters
 
 #: Narrowest last column, and the widest number of a sensor that is not cut, characters.
 DETAIL_MIN, SENSOR_MAX = 12, 9
 #: Space between two columns, and around all of them.
 BETWEEN, AROUND = 3, 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """Dead letters as JSON, newest first."""
-
-    schema: Literal["bdemo.dlq.ls/1"] = "bdemo.dlq.ls/1"
-    total: int
-    """All dead letters that Kafka has, in any state."""
-    truncated: bool
-    """There are older ones."""
-    dead_letters: Sequence[Refused]
 
 
 def ls(
@@ -63,14 +49,16 @@ def ls(
     render.show(found, output, lambda document: _view(document, with_state=states != [StateFilter.open]))
 
 
-async def _newest(settings: Any, limit: int, wanted: WantedLetters) -> Document:
+async def _newest(settings: Any, limit: int, wanted: WantedLetters) -> ListedLetters:
+    from backend_demo.cli.dlq.documents import ListedLetters
+
     async with kafka_of(settings) as letters:
         total = await letters.total()
         found, truncated = await letters.newest(limit or total or 1, wanted, limit_s=None)
-        return Document(total=total, truncated=truncated, dead_letters=found)
+        return ListedLetters(total=total, truncated=truncated, dead_letters=found)
 
 
-def _view(found: Document, *, with_state: bool) -> render.View:
+def _view(found: ListedLetters, *, with_state: bool) -> render.View:
     from backend_demo.cli.console import Console
 
     letters = found.dead_letters

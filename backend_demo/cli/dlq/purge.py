@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,18 +15,8 @@ from backend_demo.cli.dlq.selection import FilterOptions, IdArguments, StateFilt
 from backend_demo.errors import UsageError
 
 if TYPE_CHECKING:
+    from backend_demo.cli.dlq.documents import PurgeResult
     from backend_demo.operations.dead_letters.letter_log import Letter, WantedLetters
-
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """A purge as JSON."""
-
-    schema: Literal["bdemo.dlq.purge/1"] = "bdemo.dlq.purge/1"
-    dry_run: bool
-    how: Literal["deleted", "dismissed"]
-    """`deleted`: gone from Kafka; `dismissed`: marked, and left out by `bdemo dlq ls` and `replay`."""
-    count: int
 
 
 def purge(
@@ -93,7 +83,8 @@ class _Confirmation:
         return typer.confirm(f"{what.capitalize()}?", err=True, abort=True)
 
 
-async def _dismiss(settings: Any, ids: Sequence[str], wanted: WantedLetters, confirm: _Confirmation) -> Document:
+async def _dismiss(settings: Any, ids: Sequence[str], wanted: WantedLetters, confirm: _Confirmation) -> PurgeResult:
+    from backend_demo.cli.dlq.documents import PurgeResult
     from backend_demo.operations.dead_letters.replay import AT_ONCE, replayer
 
     async with kafka_of(settings) as letters, replayer(settings, letters) as marker:
@@ -102,21 +93,22 @@ async def _dismiss(settings: Any, ids: Sequence[str], wanted: WantedLetters, con
             found += (letter for letter in some if letter.standing.state == "open")
         if confirm("dismiss", len(found)):
             await marker.dismiss(found)
-        return Document(dry_run=confirm.dry_run, how="dismissed", count=len(found))
+        return PurgeResult(dry_run=confirm.dry_run, how="dismissed", count=len(found))
 
 
-async def _delete(settings: Any, until: float | None, confirm: _Confirmation) -> Document:
+async def _delete(settings: Any, until: float | None, confirm: _Confirmation) -> PurgeResult:
     from backend_demo.adapters.kafka import Brokers
+    from backend_demo.cli.dlq.documents import PurgeResult
     from backend_demo.operations.dead_letters.purge import delete, older
 
     async with kafka_of(settings) as letters:
         upto, count = await older(letters, until)
         if confirm("delete", count):
             await delete(Brokers.of(settings), letters, upto)
-        return Document(dry_run=confirm.dry_run, how="deleted", count=count)
+        return PurgeResult(dry_run=confirm.dry_run, how="deleted", count=count)
 
 
-def _view(done: Document) -> render.View:
+def _view(done: PurgeResult) -> render.View:
     """Nothing on stdout: this is a message."""
     would = "would be " if done.dry_run else ""
     render.say(f"{count_of(done.count)} {would}{done.how}")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,31 +22,17 @@ from backend_demo.cli.dlq.selection import (
     kafka_of,
     shortened,
 )
-from backend_demo.cli.dlq.whole import reading_text
 from backend_demo.errors import UsageError, VerificationFailed
-from backend_demo.operations.dead_letters.replay import LetterReplay
 
 if TYPE_CHECKING:
+    from backend_demo.cli.dlq.documents import ReplayResult
     from backend_demo.domain.replay import Edit
     from backend_demo.operations.dead_letters.letter_log import WantedLetters
+    from backend_demo.operations.dead_letters.replay import LetterReplay
 
 #: Rows of the table.
 ROWS = 20
 _SET_HINT = "write --set value=21.5, --set timestamp=2026-11-24T10:00:00Z or --set sensor=7"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """A replay as JSON."""
-
-    schema: Literal["bdemo.dlq.replay/1"] = "bdemo.dlq.replay/1"
-    dry_run: bool
-    """Nothing was sent: the outcomes are those that there would be."""
-    replayed: int
-    finished: int
-    refused: int
-    skipped: int
-    dead_letters: Sequence[LetterReplay]
 
 
 def replay(
@@ -131,7 +116,10 @@ def parse_edit(changes: Sequence[str], mapping: Path | None) -> Edit:
     return Edit(**given, mappings=None if mapping is None else Mappings(read_mappings(mapping)))
 
 
-async def _replay(settings: Any, ids: Sequence[str], wanted: WantedLetters, edit: Edit, *, dry_run: bool) -> Document:
+async def _replay(
+    settings: Any, ids: Sequence[str], wanted: WantedLetters, edit: Edit, *, dry_run: bool
+) -> ReplayResult:
+    from backend_demo.cli.dlq.documents import ReplayResult
     from backend_demo.operations.dead_letters.replay import AT_ONCE, limits_of, plan, replayer
 
     results: list[LetterReplay] = []
@@ -141,7 +129,7 @@ async def _replay(settings: Any, ids: Sequence[str], wanted: WantedLetters, edit
             planned = plan(some, edit, limits, time.time())
             results += [each.result for each in planned] if dry_run else await sender.replay(planned)
     counts = Counter(result.outcome for result in results)
-    return Document(
+    return ReplayResult(
         dry_run=dry_run,
         replayed=counts["replayed"],
         finished=counts["finished"],
@@ -151,7 +139,7 @@ async def _replay(settings: Any, ids: Sequence[str], wanted: WantedLetters, edit
     )
 
 
-def _problem(found: Document) -> VerificationFailed | None:
+def _problem(found: ReplayResult) -> VerificationFailed | None:
     if not found.refused:
         return None
     reasons = by_reason(result.reason or "" for result in found.dead_letters if result.outcome == "refused")
@@ -162,7 +150,7 @@ def _problem(found: Document) -> VerificationFailed | None:
     )
 
 
-def _view(found: Document) -> render.View:
+def _view(found: ReplayResult) -> render.View:
     from backend_demo.cli.console import Console
 
     if not found.dead_letters:
@@ -191,6 +179,8 @@ def _word(result: LetterReplay, *, dry_run: bool) -> str:
 
 
 def _text(result: LetterReplay) -> str:
+    from backend_demo.cli.dlq.documents import reading_text
+
     if result.detail is not None:
         return f"{result.reason}: {result.detail}" if result.reason else result.detail
     first, *others = map(reading_text, result.readings)

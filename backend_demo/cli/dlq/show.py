@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backend_demo.cli import options, render
 from backend_demo.cli.dlq.selection import chosen, kafka_of
-from backend_demo.cli.dlq.whole import WholeLetter, reading_text, whole
 
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """A dead letter as JSON."""
-
-    schema: Literal["bdemo.dlq.show/1"] = "bdemo.dlq.show/1"
-    dead_letter: WholeLetter
+if TYPE_CHECKING:
+    from backend_demo.cli.dlq.documents import ShownLetter, WholeLetter
 
 
 def show(
@@ -33,12 +26,14 @@ def show(
       $ bdemo dlq show 3:17 -o json | jq -r .dead_letter.payload
     """
     from backend_demo.cli import loop
+    from backend_demo.cli.dlq.documents import ShownLetter
 
     found = loop.run(_one(options.attached(state_dir), id))
-    render.show(Document(dead_letter=found), output, _view)
+    render.show(ShownLetter(dead_letter=found), output, _view)
 
 
 async def _one(settings: Any, id: str) -> WholeLetter:
+    from backend_demo.cli.dlq.documents import whole
     from backend_demo.operations.dead_letters.letter_log import WantedLetters
 
     async with kafka_of(settings) as letters:
@@ -46,8 +41,10 @@ async def _one(settings: Any, id: str) -> WholeLetter:
         return whole(letter)
 
 
-def _view(found: Document) -> render.View:
+def _view(found: ShownLetter) -> render.View:
     from datetime import datetime
+
+    from backend_demo.cli.dlq.documents import reading_text
 
     letter = found.dead_letter
 
