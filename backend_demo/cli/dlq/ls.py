@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from backend_demo.operations.dead_letters.letter_log import WantedLetters
 
 #: Narrowest last column, and the widest number of a sensor that is not cut, characters.
-DETAIL_MIN, SENSOR_MAX = 12, 9
+DETAIL_MIN, SENSOR_MAX = 8, 9
 #: Space between two columns, and around all of them.
 BETWEEN, AROUND = 3, 2
 
