@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from backend_demo.adapters import kafka
 from backend_demo.adapters.kafka import Brokers
 from backend_demo.adapters.kafka_refusal import unreachable
 from backend_demo.domain.letter_mark import first_needed, read_mark
 from backend_demo.domain.topics import DEAD_LETTER, DEAD_LETTER_MARKS, Partition
+from backend_demo.errors import ServiceFailed
 from backend_demo.operations.dead_letters.letter_log import LetterLog
 
 #: Time for all deletions, seconds.
@@ -48,5 +49,10 @@ async def _delete(brokers: Brokers, upto: Mapping[Partition, int]) -> None:
             await admin.delete_records(
                 {TopicPartition(*partition): RecordsToDelete(offset) for partition, offset in upto.items()}
             )
+    except TopicAuthorizationFailedError as problem:
+        raise ServiceFailed(
+            f"Kafka does not let user {brokers.username!r} delete records: {type(problem).__name__}",
+            hint=f"allow that user to delete records of {DEAD_LETTER} and {DEAD_LETTER_MARKS}",
+        ) from problem
     except (KafkaError, OSError) as problem:
         raise await unreachable(brokers) from problem
