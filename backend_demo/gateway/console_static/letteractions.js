@@ -37,7 +37,7 @@ export class LetterActions {
     const became = this.letter.state !== letter.state;
     this.letter = letter;
     this.form.hidden = letter.state === "replayed";
-    for (const name of ["sensor", "value", "timestamp"]) this[name].disabled = letter.state === "unfinished";
+    for (const name of ["sensor", "value", "timestamp"]) this[name].parentElement.hidden = letter.state === "unfinished";
     this.dismiss.hidden = letter.state !== "open";
     text(this.replay, letter.state === "unfinished" ? "Finish the replay" : "Replay");
     if (letter.state === "open") {
