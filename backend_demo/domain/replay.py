@@ -6,6 +6,7 @@ replay that is repeated sends the same readings, and these are stored once.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -134,6 +135,8 @@ def _edited(letter: DeadLetter, edit: Edit, limits: Limits, refused_at: float) -
     raw = letter.raw
     if raw is None:
         return Rejected("empty", "no payload", b"")
+    if letter.columns:
+        raw = _object_of(raw, letter.columns)
     mappings = edit.mappings if edit.mappings is not None else None if inside else limits.mappings
     mapped = None if mappings is None or topic is None else mappings.of(topic.encode())
     if mapped is not None:
@@ -214,6 +217,16 @@ def _patched(raw: bytes, given: dict[str, float | None]) -> bytes | Rejected:
             return Rejected("field", f"{name} {'more than once' if found else 'is missing'}", b"")
         fields[name] = found[0] if replaced is None else replaced
     return json.dumps(fields).encode()
+
+
+def _object_of(line: bytes, columns: str) -> bytes:
+    """A line of CSV as a JSON object; as it is, when it has not the fields of the columns."""
+    try:
+        names, fields = csv.reader([columns, line.decode()], strict=True)
+        pairs = zip(names, fields, strict=True)
+        return json.dumps({name.strip().lower(): text.strip() for name, text in pairs}).encode()
+    except (ValueError, csv.Error):
+        return line
 
 
 class _Pairs(list[tuple[str, object]]):

@@ -102,6 +102,7 @@ def dead_letter_of(record: KafkaRecord) -> DeadLetter:
         headers.get("origin-topic", "unknown"),
         -1 if partition is None else partition,
         -1 if offset is None else offset,
+        headers.get("columns", ""),
     )
 
 

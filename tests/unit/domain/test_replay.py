@@ -38,6 +38,11 @@ def inside(value: float, timestamp: float = NOW, reason: str = "range") -> DeadL
     return letter(raw, key="7", topic="src-data", stage="processing", reason=reason)
 
 
+def posted(raw: bytes, columns: str = "") -> DeadLetter:
+    key, origin = b"sensors/7/temperature", "POST /v1/readings"
+    return DeadLetter("gateway", "range", "", raw, key, origin, columns=columns)
+
+
 AT = b'"timestamp": 1763000000.5'
 REPLAYED = [ReplayedReading("7", 1_763_000_000.5, 21.5)]
 
@@ -52,6 +57,9 @@ REPLAYED = [ReplayedReading("7", 1_763_000_000.5, 21.5)]
         (letter(b'{"value": 21.5, "timestamp": "yesterday"}'), Edit(timestamp=1_763_000_000.5)),
         (letter(b'{"value": 21.5, "timestamp": 1763000000500}'), Edit(timestamp=1_763_000_000.5)),
         (letter(b'{"value": 21.5, %b}' % AT, key="garage/t"), Edit(sensor="7")),
+        (posted(b'{"sensor": 7, "value": 999, %b}' % AT), Edit(value=21.5)),
+        (posted(b"1763000000.5, 999 ,x,7", "timestamp,Value,note,sensor"), Edit(value=21.5)),
+        (posted(b'"2025-11-13T02:13:20.5Z",21.5,7', "timestamp,value,sensor"), Edit()),
         (letter(b"\xff\x00", key=None), Edit(sensor="7", timestamp=1_763_000_000.5, value=21.5)),
         (letter(None), Edit(sensor="7", timestamp=1_763_000_000.5, value=21.5)),
         (inside(999, 1_763_000_000.5), Edit(value=21.5)),
@@ -71,6 +79,8 @@ def test_what_is_sent(found: DeadLetter, edit: Edit) -> None:
         (letter(b"not json"), Edit(), "json", ""),
         (letter(b"not json"), Edit(value=1), "json", "Expecting value"),
         (letter(b"[1]"), Edit(value=1), "json", "not an object"),
+        (posted(b"1,2", "timestamp,value,sensor"), Edit(value=1), "json", "Extra data"),
+        (posted(b"now,21,7", "timestamp,value,sensor"), Edit(), "time", "neither"),
         (letter(b'{"value": 1}'), Edit(value=2), "field", "timestamp is missing"),
         (letter(b'{"value": 1, "value": 2, %b}' % AT), Edit(timestamp=NOW), "field", "value more than once"),
         (letter(b'{"value": 1, "timestamp": 5}'), Edit(), "old", "5 is before 2000-01-01"),

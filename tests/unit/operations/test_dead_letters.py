@@ -46,6 +46,7 @@ def planned(
         topic=TEXT,
         partition=st.integers(-1, 7),
         offset=st.integers(-1, 2**63 - 1),
+        columns=TEXT,
     )
 )
 def test_a_dead_letter_is_read_as_it_was_written(letter: DeadLetter) -> None:
