@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from backend_demo.domain.mapping import DeviceMapping, MappingInvalid, with_preset
 from backend_demo.domain.presets import PRESETS
+from backend_demo.errors import ConfigurationInvalid
 
 
 class MappingSetting(BaseModel):
@@ -41,6 +44,28 @@ class MappingSetting(BaseModel):
         fields = with_preset(given, PRESETS)
         zone = fields.pop("zone", "")
         return DeviceMapping(**fields, zone=zone_of(zone) if zone else None)
+
+
+class _MappingFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mapping: list[MappingSetting] = Field(min_length=1)
+
+
+def read_mappings(path: Path) -> list[DeviceMapping]:
+    """The mappings of a file that is written as in bdemo.toml. Raises ConfigurationInvalid."""
+    hint = "write [[mapping]] with topic, value and time, as in bdemo.toml"
+    try:
+        found = _MappingFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationInvalid(f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigurationInvalid(f"{path} is not TOML: {problem}", hint=hint) from problem
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise ConfigurationInvalid(f"{path}: {place}: {said}", hint=hint) from problem
+    return [mapping.compiled() for mapping in found.mapping]
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -17,6 +17,7 @@ from backend_demo.cli import (
     backup,
     chaos,
     demo,
+    dlq,
     down,
     env,
     logs,
@@ -83,6 +84,7 @@ app.command("restore", rich_help_panel=STACK)(restore.restore)
 app.command("simulate", rich_help_panel=DATA)(simulate.simulate)
 app.add_typer(tail.app, name="tail", rich_help_panel=DATA)
 app.add_typer(query.app, name="query", rich_help_panel=DATA)
+app.add_typer(dlq.app, name="dlq", rich_help_panel=DATA)
 app.command("trace", rich_help_panel=DATA)(trace)
 app.command("verify", rich_help_panel=CHECK)(verify.verify)
 app.command("bench", rich_help_panel=CHECK)(bench)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result", bound="Mapping[str, Any] | DataclassInstance")
 
 #: `-o json` in any of its spellings, also behind short flags: `-vo json`, `-ojson`, `--output=json`.
-_OUTPUT = re.compile(r"(?:-[fhvw]*o|--output(?==|$))=?(?P<form>.*)", re.DOTALL)
+_OUTPUT = re.compile(r"(?:-[fhvwy]*o|--output(?==|$))=?(?P<form>.*)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from backend_demo.cli.bench.result import BenchResult
 from backend_demo.cli.chaos import fault as chaos_fault
 from backend_demo.cli.chaos import ls as chaos_ls
 from backend_demo.cli.chaos.result import ChaosResult
+from backend_demo.cli.dlq.documents import ListedLetters, PurgeResult, ReplayResult, ShownLetter, WholeLetter
 from backend_demo.cli.mqtt import user_add, user_ls, user_rm
 from backend_demo.cli.query.documents import QueryDocument, SqlDocument
 from backend_demo.cli.secrets import ls, rotate, show
@@ -28,6 +29,10 @@ DOCUMENTS: dict[str, Any] = {
     "bdemo.chaos.fault/1": chaos_fault.Document,
     "bdemo.chaos.ls/1": chaos_ls.Document,
     "bdemo.chaos.run/1": ChaosResult,
+    "bdemo.dlq.ls/1": ListedLetters,
+    "bdemo.dlq.purge/1": PurgeResult,
+    "bdemo.dlq.replay/1": ReplayResult,
+    "bdemo.dlq.show/1": ShownLetter,
     "bdemo.down/1": down.Document,
     "bdemo.env/1": env.Document,
     "bdemo.migrate/1": migrate.Document,
@@ -52,6 +57,7 @@ DOCUMENTS: dict[str, Any] = {
 
 #: One document per line. They have no field `schema`: a reader knows what it asked for, and lines stay short.
 LINES: dict[str, Any] = {
+    "bdemo.dlq.export/1": WholeLetter,
     "bdemo.logs/1": logs.Line,
     "bdemo.tail.api/1": EventLine,
     "bdemo.tail.mqtt/1": MessageLine,

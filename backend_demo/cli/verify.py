@@ -155,7 +155,7 @@ def problem(verdict: Verdict) -> VerificationFailed | None:
     seen = [f"{count:,} in {topic or 'no topic'}" for topic, count in verdict.last_seen.items() if count]
     return VerificationFailed(
         wrong + (f" (last seen: {', '.join(seen)})" if seen else ""),
-        hint="see: bdemo verify -v, bdemo status, bdemo logs, bdemo tail topic dead-letter",
+        hint="see: bdemo verify -v, bdemo status, bdemo logs, bdemo dlq ls",
     )
 
 

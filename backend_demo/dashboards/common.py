@@ -141,7 +141,7 @@ def dead_letters(of: Of, *by: str) -> Panel:
         "Dead letters a minute",
         panel.A_MINUTE,
         (Query(letters, ": ".join(f"{{{{{label}}}}}" for label in by)),),
-        "What was refused and why. All of it is kept: bdemo tail topic dead-letter",
+        "What was refused and why. All of it is kept: bdemo dlq ls",
         stacked=True,
         when_empty="no dead letters",
     )

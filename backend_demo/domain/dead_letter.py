@@ -26,6 +26,8 @@ class DeadLetter:
     partition: int = -1
     """-1 where the origin is MQTT."""
     offset: int = -1
+    columns: str = ""
+    """Of a line of CSV: the first line of its table, which names the columns."""
 
     def record_key(self) -> bytes | None:
         """The Kafka record's key: the refused record's own."""
@@ -45,6 +47,8 @@ class DeadLetter:
             ("origin-partition", b"%d" % self.partition),
             ("origin-offset", b"%d" % self.offset),
         ]
+        if self.columns:
+            headers.append(("columns", self.columns.encode()[:500]))
         if self.raw is not None and len(self.raw) > RAW_MAX:
             headers.append(("truncated-from", b"%d" % len(self.raw)))
             headers.append(("sha256", hashlib.sha256(self.raw).hexdigest().encode()))

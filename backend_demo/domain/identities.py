@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
-from backend_demo.domain.reading import Reading, decode_payload, decode_reading, normalized
+from backend_demo.domain.reading import ANY_TIME, Reading, decode_payload, decode_reading, normalized
 from backend_demo.domain.topics import sensor_of
 
 
@@ -23,6 +21,6 @@ def identities(key: bytes | None, raw: bytes | None) -> list[tuple[int, float]]:
         sensor = None if key is None else sensor_of(key.decode(errors="replace"))
         if sensor is None:
             return []
-        found = decode_payload(sensor, raw, now=math.inf, future_tolerance_s=0, time_min=0)
+        found = decode_payload(sensor, raw, now=ANY_TIME, future_tolerance_s=0, time_min=0)
         return [(reading.sensor, reading.timestamp) for reading in found if isinstance(reading, Reading)]
     return [(reading.sensor, normalized(reading.timestamp))]

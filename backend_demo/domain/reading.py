@@ -22,7 +22,8 @@ Reason = Literal[
     "field",  # value or timestamp is missing, repeated, or has a wrong type
     "value",  # not a finite number
     "range",  # outside the plausible range
-    "time",  # the timestamp is not a time, or before the lowest that is taken
+    "time",  # the timestamp is not a time
+    "old",  # the timestamp is before the lowest that is taken
     "future",  # the timestamp is ahead of now
     "conflict",  # another value was stored under this identity before
     "rights",  # the MQTT user may not publish to this topic
@@ -94,12 +95,15 @@ class TimeLimits:
             return None
         if timestamp < self.time_min:
             lowest = datetime.fromtimestamp(self.time_min, UTC).isoformat().replace("+00:00", "Z")
-            return "time", f"{timestamp:.15g} is before {lowest}, the earliest time that is taken"
+            return "old", f"{timestamp:.15g} is before {lowest}, the earliest time that is taken"
         for unit, per_second in _SMALL_UNITS:
             if self.time_min <= timestamp / per_second <= self.latest:
                 return "future", f"{timestamp:.0f} looks like {unit}; send seconds"
         return "future", f"{timestamp - self.now:.0f} s ahead of now"
 
+
+#: A limit for times that takes every one, epoch seconds: infinity itself has no microseconds.
+ANY_TIME = 1e300
 
 #: What msgspec raises for bytes that a decoder cannot read.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

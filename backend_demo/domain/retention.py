@@ -35,6 +35,6 @@ def too_old(processed: Partitions, kept_from: float) -> list[DeadLetter]:
             if isinstance(reading, Reading) and reading.timestamp < kept_from:
                 since = datetime.fromtimestamp(kept_from, UTC).isoformat().replace("+00:00", "Z")
                 detail = f"{reading.timestamp:.15g} is before {since}: retention has dropped that time"
-                rejected = Rejected("time", detail, record.value or b"")
+                rejected = Rejected("old", detail, record.value or b"")
                 letters.append(dead_letter("loader", rejected, record, PROCESSED_DATA, partition))
     return letters

@@ -29,6 +29,7 @@ AGGREGATED_DATA = "aggregated-data"
 DEAD_LETTER = "dead-letter"
 AGGREGATION_STATE = "aggregation-state"
 SENSOR_NAMES = "sensor-names"
+DEAD_LETTER_MARKS = "dead-letter-marks"
 
 #: The topics that a reading passes, in order; `dead-letter` takes what cannot be used.
 PIPELINE = (SENSOR_DATA, SRC_DATA, PROCESSED_DATA, AGGREGATED_DATA, DEAD_LETTER)
@@ -47,6 +48,8 @@ TOPICS: dict[str, TopicSpec] = {
     ),
     # each process of the collection sends a name when it first meets it
     SENSOR_NAMES: TopicSpec(SENSOR_NAMES, config={"cleanup.policy": "compact"}),
+    # as long as a dead letter is there, so is what became of it; `bdemo dlq purge` deletes both
+    DEAD_LETTER_MARKS: TopicSpec(DEAD_LETTER_MARKS, config={"retention.ms": "-1"}),
 }
 
 # `sensors/<number or name>/temperature`, or `/sensor<number>/temp` as the original's devices send it

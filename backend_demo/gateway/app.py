@@ -43,6 +43,7 @@ from backend_demo.gateway.routes import (
     mqtt,
     original,
     readings,
+    replays,
     sensors,
     stats,
     stream,
@@ -90,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.database = database
             app.state.readiness = Readiness(database)
             app.state.watch = tasks.create_task(app.state.readiness.watch())
-            app.state.sampler = StatsSampler(settings, app.state.readiness)
+            app.state.sampler = StatsSampler(settings, app.state.readiness, app.state.dead_letters.total)
             others = (app.state.sampler, app.state.live, app.state.dead_letters, app.state.writer)
             running = [app.state.watch, *(tasks.create_task(other.run()) for other in others)]
             yield
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
     brokers = Brokers.of(settings)
     app.state.live = Live(brokers, clients_max=settings.stream_clients)
     app.state.dead_letters = DeadLetterReader(brokers)
+    app.state.settings = settings
     app.state.writer = ReadingWriter(brokers)
     app.state.ingest = IngestGate(settings, users, app.state.writer)
     problems.install(app)
@@ -128,6 +130,7 @@ def create_app(settings: Settings) -> FastAPI:
         latest,
         stream,
         dead_letters,
+        replays,
         stats,
         traces,
         health,

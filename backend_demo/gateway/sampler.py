@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,9 +32,13 @@ ANSWER_S = 10.0
 class StatsSampler:
     """The overview of the stack, shared by all clients."""
 
-    def __init__(self, settings: Settings, readiness: Readiness) -> None:
+    def __init__(
+        self, settings: Settings, readiness: Readiness, dead_letters: Callable[[], Awaitable[int | None]]
+    ) -> None:
+        """`dead_letters`: how many Kafka has; None: not known."""
         self._settings = settings
         self._readiness = readiness
+        self._dead_letters = dead_letters
         self._targets = Targets(settings)
         self._scrapes: deque[Scrape[str]] = deque(maxlen=SAMPLES + 1)
         self._asked = asyncio.Event()
@@ -56,21 +61,22 @@ class StatsSampler:
                 await self._asked.wait()
                 while (began := time.monotonic()) - self._last_asked < IDLE_S:
                     servers = await self._servers()
-                    self._document = await asyncio.to_thread(self._sample, reader, servers)
+                    total = await self._dead_letters() if servers[0].state == "ready" else None
+                    self._document = await asyncio.to_thread(self._sample, reader, servers, total)
                     self._sampled.set()
                     await asyncio.sleep(EVERY_S - (time.monotonic() - began))
                 self._asked.clear()
                 self._sampled.clear()
                 self._scrapes.clear()
 
-    def _sample(self, reader: Reader, servers: tuple[ServiceView, ...]) -> bytes:
+    def _sample(self, reader: Reader, servers: tuple[ServiceView, ...], dead_letters: int | None) -> bytes:
         """Runs in a thread, since it waits for services and computes for some milliseconds."""
         before = self._scrapes[0] if self._scrapes else None
         now = reader.read(self._targets.read())
         self._scrapes.append(now)
         # a copy whose metrics do not answer is down; all else about processes only the stack knows
         copies = [ServiceView(name, "ready", restarts=None) for name in now.copies]
-        return msgspec.json.encode(overview(before, now, [*servers, *copies]))
+        return msgspec.json.encode(overview(before, now, [*servers, *copies], dead_letters_total=dead_letters))
 
     async def _servers(self) -> tuple[ServiceView, ...]:
         kafka = await _accepts(*(each.strip().rsplit(":", 1) for each in self._settings.kafka_bootstrap.split(",")))

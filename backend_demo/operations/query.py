@@ -103,6 +103,10 @@ class _Latest(msgspec.Struct):
     truncated: bool
 
 
+class _DeadLetters(msgspec.Struct):
+    total: int
+
+
 class _Page(msgspec.Struct):
     next: str | None
     readings: list[dict[str, Any]] = []
@@ -157,6 +161,10 @@ class Gateway:
             rows = list(islice(every, None if limit is None else limit))
             complete = next(every, None) is None
         return Answer("sensors", rows, SENSOR, tuple(numbers), complete=complete)
+
+    def dead_letters_total(self) -> int:
+        """How many dead letters Kafka has."""
+        return self._http.get("/v1/dead-letters", {"limit": 1}, _DeadLetters).total
 
     def names_of(self, sensors: Iterable[int]) -> Mapping[int, str]:
         """The names of these sensors, and maybe others; one that has none is left out.

@@ -160,7 +160,7 @@ def test_the_address_keeps_what_is_looked_at(
 ) -> None:
     bounds = {"from": since[0], "to": since[0] + since[1]} if since else {"from": None, "to": None}
     shown = {"view": view, "sensors": sensors, "range": "5m" if since else "1h", "layout": layout, "reason": reason}
-    state = {**shown, **bounds, "stage": ""}
+    state = {**shown, **bounds, "stage": "", "standing": "open"}
     assert run("state", "m.parse(m.format(x))", state) == state
 
 

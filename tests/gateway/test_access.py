@@ -140,8 +140,9 @@ class TestTokens:
 
     def test_a_token_reads_only(self, public: GatewayProcess) -> None:
         assert httpx.head(public.url + "/v1/latest", headers=BEARER).status_code == 200
-        written = httpx.post(public.url + "/v1/traces", headers=BEARER, json={"sensor": 1})
-        assert (written.status_code, written.json()["code"]) == (403, "read_only")
+        for path in ("traces", "dead-letters/replay", "dead-letters/dismiss"):
+            written = httpx.post(f"{public.url}/v1/{path}", headers=BEARER, json={})
+            assert (written.status_code, written.json()["code"]) == (403, "read_only")
 
     def test_its_address_is_its_name_and_a_foreign_name_is_not(self, public: GatewayProcess) -> None:
         for host, status in (("192.0.2.1:8007", 200), ("localhost", 200), ("evil.example", 400), ("", 400)):

@@ -84,7 +84,7 @@ BAD = [
     (b'{"value": "NaN", "timestamp": 1700000000}', "value"),
     (b'{"value": ' + b"9" * 5000 + b', "timestamp": 1700000000}', "value"),
     (b'{"value": 20, "timestamp": "yesterday"}', "time"),
-    (b'{"value": 20, "timestamp": -1}', "time"),
+    (b'{"value": 20, "timestamp": -1}', "old"),
     (b'{"value": 20, "timestamp": 1700000000000}', "future"),
     (b'{"value": 201, "timestamp": 1700000000}', "range"),
     (b"x" * 16_385, "size"),

@@ -15,8 +15,8 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "40"))
 #: A schema cannot say that a range must not end before it begins.
 TOO_STRICT = [positive_data_acceptance]
 
-#: These never end by themselves, or publish: test_live.py and test_traces.py have them.
-ENDLESS = ["/v1/stream", "/v1/traces"]
+#: These never end by themselves, or publish: test_live.py, test_traces.py and test_dlq_routes.py have them.
+ENDLESS = ["/v1/stream", "/v1/traces", "/v1/dead-letters/replay", "/v1/dead-letters/dismiss"]
 
 
 @schemathesis.serializer("application/x-ndjson", "text/csv")

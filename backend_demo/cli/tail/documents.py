@@ -62,7 +62,7 @@ def record_line(record: KafkaRecord) -> bytes:
             partition=record.partition,
             offset=record.offset,
             timestamp=record.timestamp,
-            key=_text(record.key),
+            key=text_or_base64(record.key),
             value=_value(record.value),
             headers=_headers(record.headers),
         )
@@ -98,12 +98,13 @@ def _value(raw: bytes | None) -> Any:
     try:
         _decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _text(raw)
+        return text_or_base64(raw)
     # line breaks in valid JSON are only space between its parts
     return msgspec.Raw(raw.translate(_SPACES).strip())
 
 
-def _text(raw: bytes | None) -> str | dict[str, str] | None:
+def text_or_base64(raw: bytes | None) -> str | dict[str, str] | None:
+    """Bytes for JSON: text, or {"base64": "..."} when they are not UTF-8."""
     if raw is None:
         return None
     try:
@@ -116,5 +117,5 @@ def _headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, Any]:
     """Headers by name; where a name is repeated, a list."""
     found: dict[str, list[Any]] = {}
     for name, value in headers:
-        found.setdefault(name, []).append(_text(value))
+        found.setdefault(name, []).append(text_or_base64(value))
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

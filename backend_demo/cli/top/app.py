@@ -69,6 +69,7 @@ class Top(App[None]):
         self._newest = SensorHistory()
         self.view: Overview | None = None
         """The overview on the screen."""
+        self._dead_letters_total: int | None = None
         self._problem = ""
         self._going = asyncio.Event()
         self._restarting: set[str] = set()
@@ -95,7 +96,7 @@ class Top(App[None]):
         """Starts to watch."""
         self._going.set()
         self._services.focus()
-        for watch in (self._watch_metrics, self._watch_services, self._watch_readings):
+        for watch in (self._watch_metrics, self._watch_services, self._watch_readings, self._watch_dead_letters):
             self.run_worker(watch())
 
     # -- watching
@@ -141,11 +142,18 @@ class Top(App[None]):
                 self._readings.show(problem.message)
             await asyncio.sleep(max(self._interval_s, (time.monotonic() - begin) / READINGS_SHARE))
 
+    async def _watch_dead_letters(self) -> None:
+        while True:
+            await self._going.wait()
+            self._dead_letters_total = await asyncio.to_thread(self._source.dead_letters)
+            self._show()
+            await asyncio.sleep(STATUS_EVERY_S)
+
     def _show(self) -> None:
         if self._scrapes and (self._seen or self._problem) and self._going.is_set():
             now = self._scrapes[-1]
             before = self._scrapes[0] if len(self._scrapes) > 1 else Scrape(now.time, {})
-            view = overview(before, now, self._seen)
+            view = overview(before, now, self._seen, dead_letters_total=self._dead_letters_total)
             shown = [
                 replace(service, state="restarting") if service.name in self._restarting else service
                 for service in view.services
@@ -153,11 +161,11 @@ class Top(App[None]):
             ]
             self.view = view
             self._services.show(shown)
-            self._dead.show(view.dead_letters)
+            self._dead.show(view.dead_letters, view.dead_letters_total)
         elif self._problem and not self._scrapes:
             self.view = None
             self._services.show(())
-            self._dead.show(())
+            self._dead.show((), None)
         self._show_header()
         self._show_error()
 

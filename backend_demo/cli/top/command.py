@@ -92,4 +92,4 @@ def _overview(source: StackSource, interval_s: float) -> Overview:
     begin = time.monotonic()
     seen = source.services()
     time.sleep(max(0.0, interval_s - (time.monotonic() - begin)))
-    return overview(before, source.scrape(), seen)
+    return overview(before, source.scrape(), seen, dead_letters_total=source.dead_letters())

@@ -37,6 +37,9 @@ class TopResult:
     end_to_end: Mapping[str, LatencyQuantiles]
     """From a sensor's time to the committed row, by table."""
     dead_letters: tuple[RefusedCount, ...]
+    """Since the services started."""
+    dead_letters_total: int | None
+    """All dead letters that Kafka has; null: the gateway or Kafka does not answer."""
     counts: Counts
 
 
@@ -66,6 +69,8 @@ def view(found: TopResult) -> View:
     )
     if found.dead_letters:
         yield Table(
-            ["dead letters of", "reason", "count>", "per second>"],
+            ["dead letters of", "reason", "since start>", "per second>"],
             [(each.service, each.reason, count(each.count), rate(each.per_s)) for each in found.dead_letters],
         )
+    if found.dead_letters_total:
+        yield f"{found.dead_letters_total:,} dead letters in all; see: bdemo dlq ls"

@@ -75,17 +75,16 @@ WIDE = 38
 
 
 class DeadLetterList(Static):
-    """Dead letters by stage and reason."""
+    """Dead letters by stage and reason since the services started, and how many there are in all."""
 
     def __init__(self) -> None:
         super().__init__(id="dead")
 
-    def show(self, found: Sequence[RefusedCount]) -> None:
-        """Shows these, as many as fit."""
-        total = sum(each.count for each in found)
+    def show(self, found: Sequence[RefusedCount], total: int | None) -> None:
+        """Shows these, as many as fit. `total`: all that Kafka has; None: not known."""
         self.border_title = f"dead letters: {total:,}" if total else "dead letters"
         if not found:
-            self.update(Text("none", "dim"))
+            self.update(Text("none since the start" if total else "none", "dim"))
             return
         lines = []
         for each in found[: max(1, self.size.height)]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from backend_demo.domain.reading import Reading
+from backend_demo.errors import BdemoError
 from backend_demo.operations.observe.overview import NAMES
 from backend_demo.operations.observe.samples import Address, Reader, Scrape
 from backend_demo.operations.query import Gateway
@@ -36,6 +37,9 @@ class TopSource(Protocol):
 
     def names(self, sensors: Iterable[int]) -> Mapping[int, str]:
         """Names of these sensors, and maybe others, by number. Raises ServiceFailed, TimedOut."""
+
+    def dead_letters(self) -> int | None:
+        """How many dead letters Kafka has; None: the gateway or Kafka does not answer."""
 
     def restart(self, service: str) -> None:
         """Stops and starts one copy; returns when it is ready. Raises BdemoError."""
@@ -79,10 +83,20 @@ class StackSource:
 
     def latest(self) -> Sequence[Reading]:
         """As `TopSource.latest`: from the gateway, so that the cost does not grow with the rate."""
+        return [Reading(*row) for row in self._gateway().latest().rows]
+
+    def dead_letters(self) -> int | None:
+        """As `TopSource.dead_letters`: from the gateway."""
+        try:
+            return self._gateway().dead_letters_total()
+        except BdemoError:
+            return None
+
+    def _gateway(self) -> Gateway:
         url = str(self._state.record.settings()["gateway_url"])
         if url not in self._gateways:
             self._gateways[url] = Gateway(url, self._token)
-        return [Reading(*row) for row in self._gateways[url].latest().rows]
+        return self._gateways[url]
 
     def names(self, sensors: Iterable[int]) -> Mapping[int, str]:
         """As `TopSource.names`: of the gateway that `latest` asked."""

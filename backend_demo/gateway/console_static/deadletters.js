@@ -1,6 +1,7 @@
 // The view of dead letters, newest first. Their payloads may come from anyone, so they are only ever shown as text.
 
 import { get } from "./api.js";
+import { LetterActions } from "./letteractions.js";
 import { attribute, h, text } from "./dom.js";
 import { UNKNOWN, age, count, moment } from "./format.js";
 import { names } from "./names.js";
@@ -11,6 +12,8 @@ import { stats } from "./stats.js";
 
 /** Maximum number of dead letters in the list. */
 const SHOWN = 200;
+/** How a dead letter stands; the words of the list. */
+const STANDINGS = ["open", "unfinished", "replayed", "dismissed"];
 const STAGES = ["mqtt", "bridge", "gateway", "collection", "processing", "aggregation", "loader"];
 
 export class DeadLettersView {
@@ -25,19 +28,20 @@ export class DeadLettersView {
     this.root = root;
     this.stage = h("select", { onchange: () => store.set({ stage: this.stage.value }) });
     this.reason = h("select", { onchange: () => store.set({ reason: this.reason.value }) });
+    this.standing = h("select", { onchange: () => store.set({ standing: this.standing.value }) });
+    offer(this.standing, STANDINGS);
     this.shownCount = h("span", { class: "quiet", role: "status" });
     this.list = h("ol", { class: "letters" });
     this.summary = h("div", { class: "summary" });
     this.empty = h("p", { class: "empty panel quiet", hidden: true });
     root.append(
-      h("div", { class: "toolbar" }, h("label", {}, "Stage ", this.stage), h("label", {}, "Reason ", this.reason), h("span", { class: "spring" }), this.shownCount),
+      h("div", { class: "toolbar" }, h("label", {}, "Stage ", this.stage), h("label", {}, "Reason ", this.reason), h("label", {}, "State ", this.standing), h("span", { class: "spring" }), this.shownCount),
       this.summary,
       this.empty,
       this.list,
     );
     // the stream brings new ones at once; polling finds older ones, and those that the stream missed
     this.polling = new Polling(() => this.#ask(), () => 10_000);
-    stats.addEventListener("change", () => this.#on && this.#fillSummary());
     store.addEventListener("change", () => this.#on && this.#apply());
     document.addEventListener("visibilitychange", () => this.#follow());
     this.#offer();
@@ -48,7 +52,6 @@ export class DeadLettersView {
     this.#apply();
     this.polling.start();
     this.#follow();
-    this.#fillSummary();
   }
 
   hide() {
@@ -58,20 +61,17 @@ export class DeadLettersView {
   }
 
   #apply() {
-    const { stage, reason } = store.current;
     this.#offer();
-    this.stage.value = stage;
-    this.reason.value = reason;
-    if (this.#loaded !== stage) this.polling.now();
+    this.standing.value = STANDINGS.includes(store.current.standing) ? store.current.standing : "";
+    if (this.#loaded !== JSON.stringify(this.#wanted())) this.polling.now();
     this.#render();
   }
 
   /** Offers stages and reasons to filter by: those that occur, and those chosen now. */
   #offer() {
     const { stage, reason } = store.current;
-    const refused = stats.newest?.dead_letters ?? [];
-    const stages = [...new Set([...STAGES, ...refused.map((each) => each.service), ...this.#letters.map((each) => each.stage), stage])];
-    const reasons = [...new Set([...refused.map((each) => each.reason), ...this.#letters.map((each) => each.reason), reason])].sort();
+    const stages = [...new Set([...STAGES, ...this.#letters.map((each) => each.stage), stage])];
+    const reasons = [...new Set([...this.#letters.map((each) => each.reason), reason])].sort();
     offer(this.stage, stages.filter(Boolean));
     offer(this.reason, reasons.filter(Boolean));
     this.stage.value = stage;
@@ -79,13 +79,21 @@ export class DeadLettersView {
   }
 
   async #ask() {
-    const { stage } = store.current;
-    const found = await get("v1/dead-letters", { limit: SHOWN, ...(stage && { stage }) });
-    if (stage !== this.#loaded) this.#letters = [];
-    this.#loaded = stage;
-    this.#add(found.dead_letters);
+    const wanted = this.#wanted();
+    const found = await get("v1/dead-letters", { limit: SHOWN, ...wanted });
+    // what the answer leaves out has been deleted, or stands otherwise now
+    if (this.#loaded !== JSON.stringify(wanted) || !found.truncated) this.#letters = [];
+    this.#loaded = JSON.stringify(wanted);
     this.older = found.truncated;
+    this.total = found.total;
+    this.#add(found.dead_letters);
     this.#render();
+  }
+
+  /** What the gateway is asked for; the reasons are all loaded, since the summary counts them. */
+  #wanted() {
+    const { stage, standing } = store.current;
+    return { ...(stage && { stage }), ...(STANDINGS.includes(standing) && { state: standing }) };
   }
 
   #follow() {
@@ -95,7 +103,8 @@ export class DeadLettersView {
     this.#stream = null;
     if (!wanted) return;
     this.#stream = new EventStream({ topic: "dead-letters" }, (event, letter) => {
-      if (event !== "dead-letter") return;
+      // one that is known may stand otherwise by now, which an event does not say
+      if (event !== "dead-letter" || this.#letters.some(({ id }) => id === letter.id)) return;
       this.#add([letter]);
       this.#render();
     });
@@ -109,42 +118,52 @@ export class DeadLettersView {
   }
 
   #render() {
-    const { stage, reason } = store.current;
-    const shown = this.#letters.filter((letter) => (!stage || letter.stage === stage) && (!reason || letter.reason === reason));
+    const { stage, reason, standing } = store.current;
+    const shown = this.#letters.filter(
+      (letter) => (!stage || letter.stage === stage) && (!reason || letter.reason === reason) && (!STANDINGS.includes(standing) || letter.state === standing),
+    );
     const wanted = new Set(shown.map((letter) => letter.id));
     for (const [id, item] of this.#items)
       if (!wanted.has(id)) {
-        item.remove();
+        item.element.remove();
         this.#items.delete(id);
       }
     shown.forEach((letter, place) => {
-      if (!this.#items.has(letter.id)) this.#items.set(letter.id, item(letter));
-      const element = this.#items.get(letter.id);
+      if (!this.#items.has(letter.id)) this.#items.set(letter.id, new Item(letter, () => this.polling.now()));
+      const known = this.#items.get(letter.id);
+      known.fill(letter);
+      const { element } = known;
       if (this.list.children[place] !== element) this.list.insertBefore(element, this.list.children[place] ?? null);
     });
     this.empty.hidden = shown.length > 0;
-    text(this.empty, stage || reason ? "None of the newest dead letters has this stage and reason." : "Nothing has been refused.");
-    text(this.shownCount, shown.length ? `${this.older || this.#letters.length >= SHOWN ? "newest " : ""}${count(shown.length)}` : "");
+    text(this.empty, stage || reason || standing ? "None of the newest dead letters matches." : "Nothing has been refused.");
+    const newest = this.older || this.#letters.length >= SHOWN ? "newest " : "";
+    text(this.shownCount, this.total ? `${newest}${count(shown.length)} of ${count(this.total)}` : "");
+    this.#fillSummary();
   }
 
   #fillSummary() {
-    const refused = stats.newest?.dead_letters ?? [];
+    const counts = new Map();
+    for (const letter of this.#letters) {
+      const key = JSON.stringify([letter.stage, letter.reason]);
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+    const refused = [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
     const { stage, reason } = store.current;
-    const chips = refused.map((each) => {
-      const chosen = each.service === stage && each.reason === reason;
-      const button = h(
+    const chips = refused.map(([pair, number]) => {
+      const [service, why] = JSON.parse(pair);
+      const chosen = service === stage && why === reason;
+      return h(
         "button",
-        { type: "button", class: "chip-button", "aria-pressed": String(chosen), onclick: () => store.set(chosen ? { stage: "", reason: "" } : { stage: each.service, reason: each.reason }) },
-        h("strong", {}, count(each.count)),
-        ` ${each.service}: ${each.reason}`,
+        { type: "button", class: "chip-button", "aria-pressed": String(chosen), onclick: () => store.set(chosen ? { stage: "", reason: "" } : { stage: service, reason: why }) },
+        h("strong", {}, count(number)),
+        ` ${service}: ${why}`,
       );
-      return button;
     });
     const key = JSON.stringify([refused, stage, reason]);
     if (this.summary.dataset.key === key || this.summary.contains(document.activeElement)) return;
     attribute(this.summary, "data-key", key);
     this.summary.replaceChildren(...chips);
-    this.#offer();
   }
 }
 
@@ -156,34 +175,48 @@ function offer(select, values) {
 }
 
 /** One dead letter: a line that unfolds. */
-function item(letter) {
-  const origin = letter.partition == null || letter.partition < 0 ? letter.topic : `${letter.topic} ${letter.partition}:${letter.offset}`;
-  const fact = (title, value) => h("div", {}, h("dt", {}, title), h("dd", {}, value));
-  const size = `${count(letter.size)} byte${letter.size === 1 ? "" : "s"}${letter.truncated ? ", only the beginning is shown" : ""}${letter.encoding === "base64" ? ", not text: shown as base64" : ""}`;
-  return h(
-    "li",
-    { class: "letter panel", "data-id": letter.id },
-    h(
-      "details",
-      {},
+class Item {
+  /** @param {any} letter @param {() => void} changed called when it stands otherwise */
+  constructor(letter, changed) {
+    const origin = letter.partition == null || letter.partition < 0 ? letter.topic : `${letter.topic} ${letter.partition}:${letter.offset}`;
+    const fact = (title, value) => h("div", {}, h("dt", {}, title), h("dd", {}, value));
+    const size = `${count(letter.size)} byte${letter.size === 1 ? "" : "s"}${letter.truncated ? ", only the beginning is shown" : ""}${letter.encoding === "base64" ? ", not text: shown as base64" : ""}`;
+    this.standing = h("span", { class: "letter-standing" });
+    this.actions = new LetterActions(letter, changed);
+    this.element = h(
+      "li",
+      { class: "letter panel", "data-id": letter.id },
       h(
-        "summary",
+        "details",
         {},
-        h("time", { class: "letter-time", title: letter.time == null ? "" : moment(letter.time, { millis: true }) }, letter.time == null ? UNKNOWN : moment(letter.time)),
-        h("span", { class: "letter-reason" }, letter.reason),
-        h("span", { class: "letter-stage quiet" }, `refused by ${letter.stage}`),
-        h("span", { class: "letter-sensor quiet" }, letter.sensor == null ? "no sensor" : names.get(letter.sensor) ?? `sensor ${letter.sensor}`),
-        h("code", { class: "letter-peek" }, peek(letter)),
+        h(
+          "summary",
+          {},
+          h("time", { class: "letter-time", title: letter.time == null ? "" : moment(letter.time, { millis: true }) }, letter.time == null ? UNKNOWN : moment(letter.time)),
+          h("span", {}, h("span", { class: "letter-reason" }, letter.reason), " ", this.standing),
+          h("span", { class: "letter-stage quiet" }, `refused by ${letter.stage}`),
+          h("span", { class: "letter-sensor quiet" }, letter.sensor == null ? "no sensor" : names.get(letter.sensor) ?? `sensor ${letter.sensor}`),
+          h("code", { class: "letter-peek" }, peek(letter)),
+        ),
+        h(
+          "div",
+          { class: "letter-whole" },
+          h("p", {}, letter.detail || letter.reason),
+          h("dl", { class: "facts" }, fact("Origin", origin), fact("Stage", letter.stage), fact("Sensor", letter.sensor == null ? UNKNOWN : String(letter.sensor)), fact("Written", letter.time == null ? UNKNOWN : `${moment(letter.time, { millis: true })} (${age(Math.max(0, stats.now() - letter.time))}${stats.now() - letter.time < 1 ? "" : " ago"})`), fact("dead-letter", letter.id), fact("Size", size)),
+          h("pre", { class: "payload", tabindex: "0", "aria-label": "Payload" }, letter.payload ?? "no payload"),
+          this.actions.element,
+        ),
       ),
-      h(
-        "div",
-        { class: "letter-whole" },
-        h("p", {}, letter.detail || letter.reason),
-        h("dl", { class: "facts" }, fact("Origin", origin), fact("Stage", letter.stage), fact("Sensor", letter.sensor == null ? UNKNOWN : String(letter.sensor)), fact("Written", letter.time == null ? UNKNOWN : `${moment(letter.time, { millis: true })} (${age(Math.max(0, stats.now() - letter.time))}${stats.now() - letter.time < 1 ? "" : " ago"})`), fact("dead-letter", letter.id), fact("Size", size)),
-        h("pre", { class: "payload", tabindex: "0", "aria-label": "Payload" }, letter.payload ?? "no payload"),
-      ),
-    ),
-  );
+    );
+    this.fill(letter);
+  }
+
+  /** Shows how it stands now. */
+  fill(letter) {
+    attribute(this.element, "data-standing", letter.state);
+    text(this.standing, letter.state === "open" ? "" : letter.state);
+    this.actions.fill(letter);
+  }
 }
 
 const peek = (letter) => (letter.payload ?? "no payload").slice(0, 120);

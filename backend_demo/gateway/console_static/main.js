@@ -61,7 +61,7 @@ document.addEventListener("click", (event) => {
   if (!link) return;
   event.preventDefault();
   const [view, query = ""] = link.getAttribute("href").slice(1).split("?");
-  store.set({ view, stage: new URLSearchParams(query).get("stage") ?? "", reason: "" }, { step: true });
+  store.set({ view, stage: new URLSearchParams(query).get("stage") ?? "", reason: "", standing: "" }, { step: true });
 });
 
 // -- the overall state
@@ -82,7 +82,7 @@ function overall() {
     element.dataset.tone = tone;
     element.replaceChildren(icon(name), h("span", {}, words));
   }
-  const dead = (newest?.dead_letters ?? []).reduce((sum, each) => sum + each.count, 0);
+  const dead = newest?.dead_letters_total;
   $("#dead-badge").hidden = !dead;
   text($("#dead-badge"), count(dead));
 }

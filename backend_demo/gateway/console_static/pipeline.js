@@ -129,10 +129,10 @@ export class PipelineView {
     attribute(this.#nodes.get("mqtt").dead, "href", `#dead-letters?stage=${door}`);
     const through = { sensors: "MQTT, acknowledged", postgres: "table temperature" };
     for (const [id, hop] of Object.entries(through)) text(this.#nodes.get(id).values.rate, `${rate(per(hop))}/s`);
-    this.#nodes.get("dead-letter").element.classList.toggle("some", newest.dead_letters.length > 0);
-    const dead = newest.dead_letters.reduce((sum, each) => sum + each.count, 0);
+    this.#nodes.get("dead-letter").element.classList.toggle("some", newest.dead_letters_total > 0);
+    const dead = newest.dead_letters_total;
     const deadRate = newest.dead_letters.reduce((sum, each) => sum + (each.per_s ?? 0), 0);
-    text(this.#nodes.get("dead-letter").rate, dead ? `${count(dead)} refused${deadRate ? `, ${rate(deadRate)}/s` : ""}` : "nothing refused");
+    text(this.#nodes.get("dead-letter").rate, dead == null ? UNKNOWN : dead ? `${count(dead)} refused${deadRate ? `, ${rate(deadRate)}/s` : ""}` : "nothing refused");
     this.#fillFigures(newest, per, dead);
     this.#move(per, newest);
   }
@@ -161,7 +161,7 @@ export class PipelineView {
     node.values.lag.className = waited >= 30 ? "bad" : waited >= 5 ? "warn" : "";
     const dead = sum(copies.map((copy) => copy.dead_letters));
     node.dead.hidden = !dead;
-    text(node.dead, dead ? `${count(dead)} refused` : "");
+    text(node.dead, dead ? `${count(dead)} since start` : "");
     this.#flows.get(`dead ${id}`)?.classList.toggle("quiet-flow", !dead);
   }
 

@@ -18,6 +18,7 @@ export const CHOSEN_MAX = 8;
  * @property {"split"|"together"} layout one chart for each sensor, or one for all
  * @property {string} stage filter of the dead letters; empty: all
  * @property {string} reason filter of the dead letters; empty: all
+ * @property {string} standing filter of the dead letters: open, unfinished, replayed, dismissed; empty: all
  */
 
 /** @type {State} */
@@ -30,6 +31,7 @@ export const DEFAULT = {
   layout: "split",
   stage: "",
   reason: "",
+  standing: "",
 };
 
 /** Reads the state from an address's hash, ignoring what is invalid. Pure. @param {string} hash @returns {State} */
@@ -48,6 +50,7 @@ export function parse(hash) {
   if (given.get("layout") === "together") state.layout = "together";
   state.stage = given.get("stage") ?? "";
   state.reason = given.get("reason") ?? "";
+  state.standing = given.get("standing") ?? "";
   return state;
 }
 
@@ -57,7 +60,7 @@ export function format(state) {
   if (state.sensors) query.push(`sensors=${state.sensors.join(",")}`);
   if (state.from != null) query.push(`from=${state.from}`, `to=${state.to}`);
   else if (state.range !== DEFAULT.range) query.push(`range=${state.range}`);
-  for (const name of ["layout", "stage", "reason"])
+  for (const name of ["layout", "stage", "reason", "standing"])
     if (state[name] !== DEFAULT[name]) query.push(`${name}=${encodeURIComponent(state[name])}`);
   return `#${state.view}${query.length ? `?${query.join("&")}` : ""}`;
 }

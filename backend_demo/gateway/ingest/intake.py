@@ -142,7 +142,9 @@ class Intake:
     def _refuse(self, sensor: str | None, rejected: Rejected) -> None:
         key = None if sensor is None else self._key(sensor)[0]
         reason: Reason = rejected.reason
-        self._part.dead_letters.append(DeadLetter(STAGE, reason, rejected.detail, rejected.raw, key, ORIGIN))
+        self._part.dead_letters.append(
+            DeadLetter(STAGE, reason, rejected.detail, rejected.raw, key, ORIGIN, columns=self._read.columns)
+        )
         self._part.refusals.append(RefusedItem(self._next, reason, rejected.detail))
         self._part.size += len(rejected.raw)
         self._next += 1

@@ -53,6 +53,9 @@ class HeaderInvalid(ValueError):
 class ItemReader(Protocol):
     """Reads the items of one body, in their order."""
 
+    columns: str
+    """The line of CSV that names the columns; empty: there is none."""
+
     def __call__(self, item: bytes) -> Found | None:
         """None: the item is not about a reading. Raises HeaderInvalid."""
 
@@ -73,6 +76,8 @@ class _Numbers(msgspec.Struct, gc=False):
 
 class JsonObjects:
     """Items that are JSON objects with sensor, value and timestamp."""
+
+    columns = ""
 
     def __init__(self, decode: DecodePayload) -> None:
         self._decode = decode
@@ -116,6 +121,7 @@ class CsvRows:
 
     def __init__(self, decode: DecodePayload) -> None:
         self._decode = decode
+        self.columns = ""
         self._places: tuple[int, int, int] | None = None
         self._width = 0
 
@@ -128,6 +134,7 @@ class CsvRows:
             return None, Rejected("field", str(problem)[:200], item)
         if self._places is None:
             self._places, self._width = _places(fields), len(fields)
+            self.columns = item.decode()
             return None
         if len(fields) != self._width:
             return None, Rejected("field", f"{len(fields)} fields, but {self._width} columns", item)

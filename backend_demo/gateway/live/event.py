@@ -10,7 +10,7 @@ import msgspec
 
 from backend_demo.domain.reading import UNREADABLE, Reading, decode_aggregate, decode_reading, encode
 from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_DATA
-from backend_demo.operations.dead_letters import refused
+from backend_demo.operations.dead_letters.refused import refused
 from backend_demo.operations.kafka_record import KafkaRecord
 
 EventTopic = Literal["readings", "averages", "dead-letters"]

@@ -1,10 +1,10 @@
-"""The newest dead letters, read from Kafka: /v1/dead-letters."""
+"""The newest dead letters, and how each stands, read from Kafka: /v1/dead-letters."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,17 +15,19 @@ from starlette.responses import Response
 
 from backend_demo.adapters.kafka import Brokers
 from backend_demo.described import described
-from backend_demo.domain.topics import DEAD_LETTER
+from backend_demo.domain.letter_mark import LetterState
 from backend_demo.errors import ServiceFailed
 from backend_demo.gateway import problems
-from backend_demo.gateway.routes.parameters import NamedSensor, Parameters
-from backend_demo.operations.dead_letters import Refused, newest
-from backend_demo.operations.kafka_log import KafkaLog, partitions_of
+from backend_demo.gateway.routes.parameters import NamedSensor, Parameters, QueryTime
+from backend_demo.operations.dead_letters.letter_log import LetterLog, WantedLetters, opened
+from backend_demo.operations.dead_letters.refused import Refused
 
 #: Time limit of a search by sensor or stage, seconds.
 SEARCH_S = 0.5
 #: Time limit of a whole request, seconds.
 TIMEOUT_S = 5.0
+#: Time limit for counting them, seconds: the statistics wait for it.
+TOTAL_S = 1.0
 #: Time for which the connection to Kafka is kept after a request, seconds: the console asks repeatedly.
 KEEP_S = 30.0
 
@@ -39,7 +41,9 @@ class DeadLetters:
 
     dead_letters: list[Refused]
     truncated: bool
-    """There are older ones, or may be: a search for a sensor or a stage looks back for half a second."""
+    """There are older ones, or may be: a search looks back for half a second."""
+    total: int
+    """All dead letters that Kafka has, whatever their stage, sensor, reason and state."""
 
 
 _EXAMPLE = {
@@ -58,9 +62,13 @@ _EXAMPLE = {
             "encoding": "utf-8",
             "size": 43,
             "truncated": False,
+            "state": "open",
+            "state_since": None,
+            "replayed": [],
         }
     ],
     "truncated": True,
+    "total": 63,
 }
 
 
@@ -74,10 +82,28 @@ class DeadLettersParameters(Parameters):
     stage: Annotated[
         str | None, Field(max_length=50, description="Only dead letters of this stage, such as `collection`.")
     ] = None
+    reason: Annotated[
+        str | None, Field(max_length=50, description="Only dead letters with this reason, such as `range`.")
+    ] = None
+    state: Annotated[LetterState | None, Field(description="Only dead letters that stand so.")] = None
+    start: Annotated[
+        QueryTime | None,
+        Field(alias="from", description="Only those refused since then: RFC 3339 or epoch seconds."),
+    ] = None
+    end: Annotated[
+        QueryTime | None, Field(alias="to", description="Only those refused up to then: RFC 3339 or epoch seconds.")
+    ] = None
 
-    def wanted(self, letter: Refused) -> bool:
-        """Whether a dead letter matches."""
-        return self.sensor in (None, letter.sensor) and self.stage in (None, letter.stage)
+    def wanted(self) -> WantedLetters:
+        """Which dead letters match."""
+        return WantedLetters(
+            reasons=() if self.reason is None else (self.reason,),
+            stages=() if self.stage is None else (self.stage,),
+            sensors=() if self.sensor is None else (self.sensor,),
+            states=() if self.state is None else (self.state,),
+            since=self.start,
+            until=self.end,
+        )
 
 
 @router.get(
@@ -91,21 +117,28 @@ class DeadLettersParameters(Parameters):
 )
 async def dead_letters(request: Request, wanted: Annotated[DeadLettersParameters, Query()]) -> Response:
     """Newest first, by the time of the refusal."""
-    letters: DeadLetterReader = request.app.state.dead_letters
+    reader: DeadLetterReader = request.app.state.dead_letters
     try:
-        found = DeadLetters(*await letters.newest(wanted.limit, wanted.wanted))
+        async with reader.letters() as letters:
+            total = await letters.total()
+            found = DeadLetters(*await letters.newest(wanted.limit, wanted.wanted(), limit_s=SEARCH_S), total)
     except ServiceFailed as problem:
-        return problems.problem(503, "kafka_unavailable", problem.message, {"Retry-After": str(problems.RETRY_AFTER_S)})
+        return unavailable(problem)
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 
+def unavailable(problem: ServiceFailed) -> Response:
+    """The answer while Kafka is away."""
+    return problems.problem(503, "kafka_unavailable", problem.message, {"Retry-After": str(problems.RETRY_AFTER_S)})
+
+
 class DeadLetterReader:
-    """Reads the newest dead letters, one request after the other, over a connection that is kept for a while."""
+    """Reads dead letters, one request after the other, over a connection that is kept for a while."""
 
     def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
         self._turn = asyncio.Lock()
-        self._kafka: KafkaLog | None = None
+        self._log: LetterLog | None = None
         self._held = contextlib.AsyncExitStack()
         self._asked = asyncio.Event()
 
@@ -124,30 +157,34 @@ class DeadLetterReader:
         finally:
             await self._disconnect()
 
-    async def newest(self, count: int, wanted: Callable[[Refused], bool]) -> tuple[list[Refused], bool]:
-        """As `operations.dead_letters.newest`. Raises ServiceFailed."""
+    @contextlib.asynccontextmanager
+    async def letters(self, limit_s: float = TIMEOUT_S) -> AsyncIterator[LetterLog]:
+        """The dead letters, with all marks that there are now. Raises ServiceFailed, also when time is up."""
         try:
-            async with asyncio.timeout(TIMEOUT_S), self._turn:
+            async with asyncio.timeout(limit_s), self._turn:
                 self._asked.set()
                 try:
-                    if self._kafka is None:
-                        self._kafka = await self._connected()
-                    found = await newest(self._kafka, count, wanted, limit_s=SEARCH_S)
-                    self._kafka.rest()
-                    return found
+                    if self._log is None:
+                        kafka = opened(self._brokers, patience_s=0, notify=lambda _: None)
+                        self._log = await self._held.enter_async_context(kafka)
+                    else:
+                        await self._log.read_marks()
+                    yield self._log
+                    self._log.rest()
                 except BaseException:
                     await self._disconnect()
                     raise
         except TimeoutError:
             raise ServiceFailed(f"Kafka at {self._brokers} does not answer in time") from None
 
-    async def _connected(self) -> KafkaLog:
-        known = await partitions_of(self._brokers)
-        if DEAD_LETTER not in known:
-            raise ServiceFailed(f"Kafka has no topic {DEAD_LETTER}", hint="run: bdemo migrate")
-        kafka = KafkaLog(self._brokers, known[DEAD_LETTER], patience_s=0, notify=lambda _: None)
-        return await self._held.enter_async_context(kafka)
+    async def total(self) -> int | None:
+        """How many dead letters Kafka has; None: it does not answer at once."""
+        try:
+            async with self.letters(TOTAL_S) as letters:
+                return await letters.total()
+        except ServiceFailed:
+            return None
 
     async def _disconnect(self) -> None:
-        self._kafka = None
+        self._log = None
         await self._held.aclose()

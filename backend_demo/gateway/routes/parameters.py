@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
+from starlette.exceptions import HTTPException
 
 from backend_demo.domain.bucket import AGGREGATES, AggregateName, parse_bucket
 from backend_demo.domain.names import NAME_MAX, SENSOR_MAX, name_problem, number_of
@@ -269,3 +270,10 @@ async def each_once(request: Request) -> None:
         raise RequestValidationError(
             [{"type": "repeated", "loc": ("query", name), "msg": "given more than once"} for name in repeated]
         )
+
+
+async def json_only(request: Request) -> None:
+    """Refuses other media types: a form on another site could send text, even though it cannot read the answer."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != "application/json":
+        raise HTTPException(415, "the body must be application/json", {"Accept": "application/json"})

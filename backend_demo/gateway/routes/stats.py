@@ -44,6 +44,7 @@ _EXAMPLE = {
     "hops": [{"name": "table temperature", "count": 360_000, "per_s": 100.0}],
     "end_to_end": {"temperature": _LATENCY, "average": _LATENCY},
     "dead_letters": [{"service": "processing", "reason": "range", "count": 3, "per_s": 0.0}],
+    "dead_letters_total": 63,
     "counts": {
         "sensors_active": 100,
         "sensors_silent": 2,

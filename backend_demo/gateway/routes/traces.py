@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from backend_demo.domain.names import SENSOR_MAX
 from backend_demo.errors import BdemoError
 from backend_demo.gateway import problems
 from backend_demo.gateway.disconnect import ClientGone, while_connected
+from backend_demo.gateway.routes.parameters import json_only
 from backend_demo.http_client import httpx
 from backend_demo.operations.trace.document import document
 from backend_demo.operations.trace.path import Trace
@@ -53,13 +53,6 @@ class TraceRequest(BaseModel):
     )
 
 
-async def _json_only(request: Request) -> None:
-    """Refuses other media types: a form on another site could send text, even though it cannot read the answer."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != "application/json":
-        raise HTTPException(415, "the body must be application/json", {"Accept": "application/json"})
-
-
 _EXAMPLE = {
     "schema": "bdemo.trace/1",
     "sensor": 1,
@@ -92,7 +85,7 @@ _EXAMPLE = {
 @router.post(
     "/traces",
     summary="Publish a reading and follow it from MQTT to REST",
-    dependencies=[Depends(_json_only)],
+    dependencies=[Depends(json_only)],
     response_class=Response,
     responses={
         200: {

@@ -60,10 +60,13 @@ class Seen(Protocol):
     def error(self) -> str | None: ...
 
 
-def overview(before: Scrape[str] | None, now: Scrape[str], seen: Sequence[Seen]) -> Overview:
+def overview(
+    before: Scrape[str] | None, now: Scrape[str], seen: Sequence[Seen], *, dead_letters_total: int | None = None
+) -> Overview:
     """What happened between two scrapes, and the state now; without `before` there are no rates and no latencies.
 
     `seen`: every service of the stack in its order, including servers. Copies that only the scrapes know are added.
+    `dead_letters_total`: how many Kafka has; the services' own counters begin again with each process.
     """
     seconds = max(now.time - before.time, 1e-3) if before else 1.0
     then = before.copies if before else {}
@@ -87,6 +90,7 @@ def overview(before: Scrape[str] | None, now: Scrape[str], seen: Sequence[Seen])
             for table in ("temperature", "average")
         },
         dead_letters=_dead_letters(ours),
+        dead_letters_total=dead_letters_total,
         counts=_counts(pairs),
     )
 

@@ -109,5 +109,7 @@ class Overview:
     end_to_end: Mapping[str, LatencyQuantiles]
     """From a sensor's time to the committed row, by table."""
     dead_letters: tuple[RefusedCount, ...]
-    """All reasons that have occurred, the most frequent first."""
+    """All reasons that have occurred since the services started, the most frequent first."""
+    dead_letters_total: int | None
+    """All dead letters that Kafka has; null: not known, since Kafka or the gateway does not answer."""
     counts: Counts

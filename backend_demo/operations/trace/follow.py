@@ -109,7 +109,7 @@ def problem(trace: Trace, timeout_s: float) -> BdemoError | None:
         refusal = trace.refusal
         return VerificationFailed(
             f"{refusal.stage} refuses the reading: {refusal.reason}: {refusal.detail}",
-            hint=f"it is kept as it came: bdemo tail topic dead-letter --sensor {trace.sensor}",
+            hint=f"it is kept as it came: bdemo dlq ls --sensor {trace.sensor}",
         )
     if trace.outcome != "timed out":
         return None

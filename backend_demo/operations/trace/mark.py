@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from backend_demo.domain.reading import Reading, decode_payload, micros
+from backend_demo.domain.reading import ANY_TIME, Reading, decode_payload, micros
 from backend_demo.domain.topics import DEAD_LETTER, PIPELINE, SENSOR_DATA, Partition
 from backend_demo.errors import UnknownName
 from backend_demo.faust_batch.producer import partition_of
@@ -36,7 +36,7 @@ class Mark:
 
 def readings(sensor: int, payload: bytes) -> list[Reading]:
     """The readings in a sensor's payload, however far ahead of now."""
-    found = decode_payload(sensor, payload, now=math.inf, future_tolerance_s=0, time_min=0)
+    found = decode_payload(sensor, payload, now=ANY_TIME, future_tolerance_s=0, time_min=0)
     return [reading for reading in found if isinstance(reading, Reading)]
 
 

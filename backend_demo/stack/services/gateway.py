@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backend_demo.domain.topics import DEAD_LETTER, PIPELINE, SENSOR_DATA
+from backend_demo.domain.topics import DEAD_LETTER, DEAD_LETTER_MARKS, PIPELINE, SENSOR_DATA
 from backend_demo.stack.services import mqtt_users, prometheus, round_trip
 from backend_demo.stack.services.container import Note, default, folder, health
 from backend_demo.stack.services.ours import our_service, settings_of
@@ -56,7 +56,10 @@ GATEWAY = our_service(
     users=(TOKEN,),
     job="api-gateway",  # the original's
     stats_variable="GATEWAY_STATS_HOST_PORT",
-    kafka_rights=KafkaRights(reads=PIPELINE, writes=(SENSOR_DATA, DEAD_LETTER)),  # it follows test readings
+    # it follows test readings, and replays dead letters
+    kafka_rights=KafkaRights(
+        reads=(*PIPELINE, DEAD_LETTER_MARKS), writes=(SENSOR_DATA, DEAD_LETTER, DEAD_LETTER_MARKS)
+    ),
     mqtt_user="sensor",  # it publishes test readings
     postgres_user="bdemo_reader",
     probe=probe,

@@ -208,7 +208,7 @@ def test_every_preset_is_a_mapping(preset: str) -> None:
         ({"time": "at"}, b'{"t":1,"at":null}', "time", "no time in the format 's': None"),
         ({"time": "at"}, b'{"t":1,"at":"2025-01-01T00:00:00Z"}', "time", "no time in the format 's'"),
         ({"time": "at"}, b'{"t":1,"at":1764000000123}', "future", "looks like milliseconds"),
-        ({"time": "at", "time_format": "ms"}, b'{"t":1,"at":1764000000}', "time", "is before 2000-01-01"),
+        ({"time": "at", "time_format": "ms"}, b'{"t":1,"at":1764000000}', "old", "is before 2000-01-01"),
         ({"time": "at", "time_format": "rfc3339"}, b'{"t":1,"at":"2025-01-01T00:00:00"}', "time", "'rfc3339'"),
         ({"time": "at", "time_format": "rfc3339"}, b'{"t":1,"at":1764000000}', "time", "'rfc3339'"),
         (

@@ -72,7 +72,7 @@ def test_a_reading(payload: bytes, timestamp: float, value: float) -> None:
         (b'{"value": "20C", "timestamp": 2}', "value"),
         ('{"value": "٢٥", "timestamp": 2}'.encode(), "value"),
         ('{"value": "²", "timestamp": 2}'.encode(), "value"),
-        (b'{"value": 1, "timestamp": -1}', "time"),
+        (b'{"value": 1, "timestamp": -1}', "old"),
         (b'{"value": 1, "timestamp": "nan"}', "time"),
         (b'{"value": 1, "timestamp": "2023-01-01"}', "time"),
         (b'{"value": 1, "timestamp": "2023-13-01T00:00:00Z"}', "time"),
@@ -98,10 +98,10 @@ def test_no_reading(payload: bytes, reason: str) -> None:
         ("1764455555123456000", "future", "1764455555123456000 looks like nanoseconds; send seconds"),
         ("1900000000", "future", "100000000 s ahead of now"),
         ("1e30", "future", "1000000000000000019884624838656 s ahead of now"),
-        ("946684799.5", "time", "946684799.5 is before 2000-01-01T00:00:00Z, the earliest time that is taken"),
-        ("0", "time", "0 is before 2000-01-01T00:00:00Z, the earliest time that is taken"),
-        ("-5", "time", "-5 is before 2000-01-01T00:00:00Z, the earliest time that is taken"),
-        ("-1764455555123", "time", "-1764455555123 is before 2000-01-01T00:00:00Z, the earliest time that is taken"),
+        ("946684799.5", "old", "946684799.5 is before 2000-01-01T00:00:00Z, the earliest time that is taken"),
+        ("0", "old", "0 is before 2000-01-01T00:00:00Z, the earliest time that is taken"),
+        ("-5", "old", "-5 is before 2000-01-01T00:00:00Z, the earliest time that is taken"),
+        ("-1764455555123", "old", "-1764455555123 is before 2000-01-01T00:00:00Z, the earliest time that is taken"),
     ],
 )
 def test_a_time_out_of_bounds_is_refused_as_what_it_is(timestamp: str, reason: str, detail: str) -> None:

@@ -138,6 +138,8 @@ def test_a_ledger_of_many_readings_is_small() -> None:
         (b"7", None, []),
         (b"7", b"", []),
         (b"sensors/7/temperature", b"[" * 10_000, []),
+        (b"sensors/7/temperature", b'{"timestamp": "inf", "value": 1}', []),
+        (b"sensors/7/temperature", b'{"timestamp": 1e305, "value": 1}', []),
     ],
 )
 def test_a_dead_letter_names_its_readings(key: bytes | None, raw: bytes | None, found: list) -> None:

@@ -114,6 +114,9 @@ class Fixed:
         ages = (0.2, 3.0, 75.0, 4000.0, 200_000.0)
         return [Reading(n + 1, NOW - ages[n % 5], 20.0 + n % 50) for n in range(self._sensors)]
 
+    def dead_letters(self) -> int | None:
+        return 63 if self.trouble else 0
+
     def restart(self, service: str) -> None:
         self.may_restart.wait(LIMIT_S)
         if self.refuses:

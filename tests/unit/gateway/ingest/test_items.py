@@ -65,7 +65,7 @@ def test_an_object_is_the_reading_that_its_payload_is(
         ('{"sensor": 7, "value": "x", "timestamp": 1600000000}', "7", "value"),
         ('{"sensor": 7, "value": 1, "timestamp": "yesterday"}', "7", "time"),
         ('{"sensor": 7, "value": 1, "timestamp": 1700000061}', "7", "future"),
-        ('{"sensor": 7, "value": 1, "timestamp": 1}', "7", "time"),
+        ('{"sensor": 7, "value": 1, "timestamp": 1}', "7", "old"),
     ],
 )
 def test_an_object_that_is_no_reading(item: str, sensor: str | None, reason: str) -> None:

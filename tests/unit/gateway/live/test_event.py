@@ -18,7 +18,7 @@ from backend_demo.domain.topics import AGGREGATED_DATA, DEAD_LETTER, PROCESSED_D
 from backend_demo.gateway.live.event import SERVER_SENT, WEB_SOCKET, EventBatch, StreamEvent, Wanted, event, text_frame
 from backend_demo.gateway.live.position import StreamPosition
 from backend_demo.gateway.live.recent import Recent, batch_after
-from backend_demo.operations.dead_letters import PAYLOAD_MAX, refused
+from backend_demo.operations.dead_letters.refused import PAYLOAD_MAX, refused
 from backend_demo.operations.kafka_record import KafkaRecord
 
 EVERYTHING = Wanted(frozenset((PROCESSED_DATA, AGGREGATED_DATA, DEAD_LETTER)), frozenset())

@@ -1,0 +1,1 @@
+"""Dead letters: reading them with how they stand, replaying, dismissing and deleting them."""
