@@ -22,7 +22,7 @@ from backend_demo.stack.services.kafka_rights import Right
 from backend_demo.stack.services.kafka_settings import ACCESS, BROKER_SETTINGS, SCRAM_LOGIN
 from backend_demo.stack.services.kafka_topics import create_topics
 from backend_demo.stack.services.kafka_users import MECHANISM, PROTOCOL
-from backend_demo.stack.services.postgres import newest_reading
+from backend_demo.stack.services.postgres_newest import newest_reading
 from backend_demo.stack.services.service import KeptData, OneShot, Passwords, Port, Program, ServerAccess, Service
 from backend_demo.stack.state.files import write_private
 from backend_demo.stack.state.secrets import KAFKA_ADMIN, KAFKA_READER

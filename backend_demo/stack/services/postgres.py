@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -72,9 +71,6 @@ SERVER_SETTINGS = {
 
 #: How both forms make a data directory.
 INITDB_OPTIONS = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
-
-#: How long Kafka, where its topics are made anew, waits for the database of a stack that had one, seconds.
-NEWEST_LIMIT_S = 20.0
 
 #: SIGTERM would wait for the clients.
 STOP_SIGNAL = "INT"
@@ -166,36 +162,6 @@ def provision(access: ServerAccess) -> None:
 
         upgrade(owner)
     retention.set_policy(owner, access.settings.get("retention", 0.0))
-
-
-async def newest_reading(access: ServerAccess) -> float | None:
-    """The time of the newest reading that is stored, epoch seconds; None for none. Raises ServiceFailed."""
-    import asyncpg
-
-    from backend_demo.adapters.postgres import FAILURES, connect_to_stack
-    from backend_demo.storage.latest import newest_time
-
-    if access.state_dir is not None and not (access.state_dir / "postgres/data/postmaster.opts").exists():
-        return None  # it has never run
-    host = access.host if access.state_dir else "postgres"
-    admin = ("postgres", access.password("postgres"))
-    deadline = time.monotonic() + NEWEST_LIMIT_S
-    while True:
-        try:
-            connection = await connect_to_stack(host, access.settings["postgres_port"], *admin, DATABASE)
-            try:
-                return await newest_time(connection)
-            finally:
-                await connection.close()
-        except asyncpg.InvalidCatalogNameError:
-            return None
-        except FAILURES as problem:
-            if time.monotonic() > deadline:
-                raise ServiceFailed(
-                    f"cannot ask PostgreSQL for its newest reading, which averages depend on: {problem}",
-                    hint="bring it up first: bdemo up postgres",
-                ) from problem
-        await asyncio.sleep(0.2)
 
 
 def make_roles(host: str, port: int, passwords: Mapping[str, str]) -> str | None:

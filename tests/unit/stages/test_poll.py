@@ -110,7 +110,7 @@ def test_the_sensor_and_the_time_may_be_in_the_answer() -> None:
         (b"{}", {}, "field"),
         (b'{"temperature": "warm"}', {}, "value"),
         (b'{"temperature": 1, "id": "a/b"}', {"sensor": "{id}"}, "topic"),
-        (b'{"temperature": 1, "at": 1}', {"time": "at"}, "time"),
+        (b'{"temperature": 1, "at": 1}', {"time": "at"}, "old"),
     ],
 )
 def test_an_answer_that_is_no_reading_is_a_dead_letter(body: bytes, fields: dict[str, str], reason: str) -> None:
