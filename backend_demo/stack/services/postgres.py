@@ -14,6 +14,7 @@ from backend_demo.errors import ServiceFailed
 from backend_demo.stack.privileges import UNPRIVILEGED
 from backend_demo.stack.services import postgres_server, round_trip
 from backend_demo.stack.services.container import HARDENED, SECRETS, Note, default, health
+from backend_demo.stack.services.postgres_roles import RIGHTS_IN_DATABASE, ROLE_LIMITS, ROLES
 from backend_demo.stack.services.service import Addresses, Passwords, Port, Program, ServerAccess, Service, Variable
 
 if TYPE_CHECKING:
@@ -25,37 +26,6 @@ DATABASE = "temperature"
 #: The superuser, the owner of the tables, a role that writes rows, and one that only reads.
 SUPERUSER = "postgres"
 USERS = (SUPERUSER, "bdemo", "bdemo_loader", "bdemo_reader")
-
-#: `bdemo query sql` runs any statement as this role: a session may set itself more time, not more rights.
-ROLE_LIMITS = """
-    alter role bdemo_reader nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
-    alter role bdemo_reader set default_transaction_read_only = on;
-    alter role bdemo_reader set statement_timeout = '10s';
-    alter role bdemo_reader connection limit 60;
-    alter role bdemo_loader nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 20;
-"""
-
-#: The tables' database is all that a role may enter, and readings are still stored when readers take all connections.
-ROLES = """
-    revoke connect on database postgres, template1 from public;
-    grant pg_use_reserved_connections to bdemo, bdemo_loader;
-"""
-
-#: By default every role may make temporary tables, and end connections of its own name: here the gateway's.
-RIGHTS_IN_DATABASE = """
-    grant select on all tables in schema public to bdemo_reader;
-    alter default privileges for role bdemo in schema public grant select on tables to bdemo_reader;
-    grant select, insert, update on all tables in schema public to bdemo_loader;
-    alter default privileges for role bdemo in schema public grant select, insert, update on tables to bdemo_loader;
-    do $$ begin
-        if to_regclass('public.retention') is not null then
-            revoke insert, update on retention from bdemo_loader;
-        end if;
-    end $$;
-    revoke create on schema public from public;
-    revoke temporary on database temperature from public;
-    revoke execute on function pg_terminate_backend, pg_cancel_backend from public;
-"""
 
 #: Both forms of the server have these.
 SERVER_SETTINGS = {
