@@ -25,6 +25,7 @@ from backend_demo.settings import load
 from backend_demo.stages import loader
 from backend_demo.stages.runtime.process import ServiceProcess
 from backend_demo.stages.runtime.progress import Progress
+from backend_demo.stages.tidying import tidying
 from backend_demo.storage import buckets, hours, retention
 from backend_demo.storage.copying import Tables
 from backend_demo.storage.fence import move_fence, set_fence
@@ -242,6 +243,20 @@ def test_the_loader_refuses_readings_of_a_dropped_time(server: PostgresServer, r
         assert {(headers["stage"], headers["reason"]) for _, headers in letters} == {("loader", "old")}
         member.commit()
         assert log.committed["loader"][source].offset == 3
+
+    run(work)
+
+
+def test_the_loader_does_all_of_it_behind_the_pipeline(server: PostgresServer, run: Any) -> None:
+    async def work(connection: Any) -> None:
+        await keep(server, 4)
+        await connection.execute("update stale_hour set since = now() - interval '1 minute'")
+        settings = load(postgres_dsn=server.dsn("bdemo_loader"), retention="4d", aggregation_window=WINDOW)
+        async with asyncio.timeout(60), tidying(settings, ServiceProcess()):
+            while await connection.fetchval("select dropped_to from retention") != TODAY - 5 * DAY:
+                await asyncio.sleep(0.05)
+        assert await connection.fetchval("select count(*) from stale_hour") == 0
+        assert await connection.fetchval("select sum(count) from temperature_hour") == len(ROWS)
 
     run(work)
 
