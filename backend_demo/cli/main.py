@@ -5,9 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
-import signal
 import sys
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -30,6 +28,7 @@ from backend_demo.cli import (
     run,
     scale,
     secrets,
+    signals,
     simulate,
     status,
     tail,
@@ -94,17 +93,12 @@ app.command("env", rich_help_panel=DEVELOP)(env.env)
 app.command("migrate", rich_help_panel=DEVELOP)(migrate.migrate)
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    """Unwinds the command, so that it cleans up."""
-    sys.exit(128 + number)
-
-
 def main() -> NoReturn:
     """Runs one command and ends the process with its exit code."""
     gc.set_threshold(50_000)  # imports make some 100,000 objects and no garbage: looking for it is a tenth of a command
     arguments = sys.argv[1:]
     debug, as_json = "--debug" in arguments, render.wants_json(arguments)
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signals.handled(signals.end)
     sys.excepthook = render.print_traceback
     if sys.stdout is None:  # closed by the caller: `bdemo env >&-`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open as long as the process

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +67,10 @@ class StackSizes:
 
 def sizes(dsn: str, state: Path) -> StackSizes:
     """Measures a running stack. Raises ServiceFailed."""
-    from backend_demo.adapters.postgres import FAILURES  # imports asyncpg, which `status` has no time for
+    # `status` has no time for these
+    import asyncio
+
+    from backend_demo.adapters.postgres import FAILURES
 
     try:
         tables = asyncio.run(_tables(dsn))
