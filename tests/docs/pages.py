@@ -35,6 +35,7 @@ SKIPPED = {
     "bdemo up --stack": "needs Docker",
     "bdemo down": "would end the stack that the other pages use",
     "bdemo bench": "takes minutes",
+    "bdemo backup": "stops the stack that the other pages use",
     "bdemo chaos run": "takes a minute; tests/integration runs one",
     "bdemo tail api": "follows until Ctrl-C",
     "curl -N": "follows until Ctrl-C",
