@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
@@ -39,11 +39,18 @@ class Position:
     """Records of `aggregated-data`, by partition, from the first repair on whose reading is not loaded yet."""
     topic_ids: Mapping[str, str] = field(default_factory=dict)
     """Kafka's ids of the topics; of those that have one."""
+    assigned_ends: Mapping[int, int] = field(default_factory=dict)
+    """Where `aggregated-data` ended before Kafka was asked for ids, by partition: no older record has newer ones."""
 
     @classmethod
-    def at(cls, fence: Fence, topic_ids: Mapping[str, str] = MappingProxyType({})) -> Position:
+    def at(
+        cls,
+        fence: Fence,
+        topic_ids: Mapping[str, str] = MappingProxyType({}),
+        assigned_ends: Mapping[int, int] = MappingProxyType({}),
+    ) -> Position:
         """The position after an assignment."""
-        return cls(fence, fence, topic_ids=topic_ids)
+        return cls(fence, fence, topic_ids=topic_ids, assigned_ends=assigned_ends)
 
 
 @dataclass
@@ -146,7 +153,7 @@ class Draft:
             self._contested,
             self._duplicates,
         )
-        return plan, Position(after, self._read_to, self._held, self._before.topic_ids)
+        return plan, replace(self._before, fence=after, read_to=self._read_to, held=self._held)
 
     def _take_processed(self, records: Iterable[Record]) -> None:
         readings = self._readings
@@ -190,7 +197,7 @@ class Draft:
             elif self._is_of_this_log(aggregate) and aggregate.repair >= self._ends.get(partition, inf):
                 detail = f"repairs offset {aggregate.repair} of {PROCESSED_DATA}, which ends at {self._ends[partition]}"
                 self._refuse(Rejected("field", detail, raw), record, partition)
-            elif aggregate.repair >= loaded if self._is_of_this_log(aggregate) else partition not in self._ends:
+            elif self._waits(aggregate, record, partition, loaded):
                 self._held[partition] = [record, *waiting]
             else:
                 before = repairs.get(sensor, 0)
@@ -201,6 +208,12 @@ class Draft:
 
     def _is_of_this_log(self, repair: Aggregate) -> bool:
         return repair.topic_id is None or repair.topic_id == self._topic_id
+
+    def _waits(self, repair: Aggregate, record: Record, partition: int, loaded: int) -> bool:
+        if self._is_of_this_log(repair):
+            return repair.repair is not None and repair.repair >= loaded
+        # a log that is gone, or one that has come since the assignment?
+        return record.offset >= self._before.assigned_ends.get(partition, 0) and partition not in self._ends
 
     def _refuse(self, rejected: Rejected, record: Record, partition: int) -> None:
         self._dead_letters.append(dead_letter("loader", rejected, record, AGGREGATED_DATA, partition))

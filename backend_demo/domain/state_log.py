@@ -39,8 +39,6 @@ class StateSource(msgspec.Struct, frozen=True):
 
     topic_id: str = ""
     generation: int = 0
-    reread: int | None = None
-    """The offset that was committed when the windows were lost: as long as it is, they begin again from the first."""
 
     @property
     def base(self) -> int:
@@ -112,8 +110,7 @@ class PartitionLog:
             known.topic_id != log.topic_id and "" not in (known.topic_id, log.topic_id)
         ):
             return StateFit.CREATED_AGAIN
-        # an offset is committed after the source is stored
-        if log.committed is not None and (self.source is None or self.source.reread == log.committed):
+        if self.source is None and log.committed is not None:  # which is committed after the source is stored
             return StateFit.LOST
         return StateFit.SAME
 
@@ -154,14 +151,14 @@ class State:
         self.sources.clear()
         self.sources.update({partition: found.source for partition, found in loaded.items() if found.source})
 
-    def follow(self, partition: int, log: LogRange, fit: StateFit, *, latest: float | None) -> list[StateRecord]:
+    def follow(self, partition: int, log: LogRange, fit: StateFit, *, latest: float) -> list[StateRecord]:
         """Makes the windows of a partition those of this log; returns the records that keep it: none, where they are.
 
-        The table knows all readings of a topic that is gone, as far as they were ever stored: its windows are evicted.
-        `latest`: where windows were lost, no reading in them was newer; None: all their readings will come again.
+        The table knows all readings of a topic that is gone, as far as they were ever stored, and all that were in
+        windows that are gone: these windows count as evicted. `latest`: no reading so far is newer.
         """
         known, windows, evicted = self.sources[partition], self.windows[partition], dict[int, int]()
-        generation, reread = known.generation, known.reread
+        generation = known.generation
         if fit is not StateFit.SAME:
             newest = max((window.offset for window in windows.values()), default=-1)
             generation = max(generation, newest >> OFFSET_BITS) + 1
@@ -169,11 +166,8 @@ class State:
             evicted = self.evict(partition, 0)
         elif fit is StateFit.LOST:
             windows.clear()
-            self.horizons.pop(partition, None)
-            if latest is not None:
-                self.horizons[partition] = latest
-            reread = log.committed if latest is None else None
-        source = StateSource(log.topic_id or known.topic_id, generation, reread)
+            self.horizons[partition] = max(latest, self.horizons.get(partition, latest))
+        source = StateSource(log.topic_id or known.topic_id, generation)
         if source == known:
             return []
         self.sources[partition] = source

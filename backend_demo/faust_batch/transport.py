@@ -204,9 +204,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._begin_epoch()
         epoch = self.offsets.epoch
         consumer, assignment = self._thread._consumer, self.assignment()
-        self.topic_ids = await topic_ids(consumer._client, {tp.topic for tp in assignment})
         committed = await consumer._coordinator.fetch_committed_offsets([TopicPartition(*tp) for tp in assignment])
         begins, ends = await self.earliest_offsets(*assignment), await self.highwaters(*assignment)
+        # last: records before these ends know no newer ones
+        self.topic_ids = await topic_ids(consumer._client, {tp.topic for tp in assignment})
         logs = {
             tp: log_range(begins[tp], ends[tp], self.topic_ids.get(tp.topic, ""), committed.get(tp))
             for tp in assignment
@@ -232,6 +233,22 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         left.release()  # wakes the fetch loop, which may wait for batches that nobody will handle
 
     # -- for readiness and lag
+
+    def misses_partitions(self) -> bool:
+        """Whether it lacks partitions of one of its topics that it has of another, or has none at all.
+
+        So it is when a topic was missing while the group's partitions were shared out.
+        """
+        consumer = self._thread._consumer
+        if consumer is None:
+            return True
+        assigned = consumer.assignment()
+        numbers = [{tp.partition for tp in assigned if tp.topic == topic} for topic in consumer.subscription()]
+        return not assigned or any(found != numbers[0] for found in numbers)
+
+    def rejoin(self) -> None:
+        """Lets the group share its partitions out again, if this member is its leader."""
+        self._thread._consumer._coordinator.request_rejoin()
 
     def ends(self) -> dict[TP, tuple[int, int]]:
         """The next offset to fetch of each partition, and the end of its log according to the broker's last answer."""

@@ -109,21 +109,13 @@ class Checkpoint:
         self._state.restore(loaded)
         begins: dict[TP, int] = {}
         messages: dict[tuple[str, int], Sequence[Message]] = {}
+        latest = time.time() + self._future_tolerance_s
         for tp, limits in partitions.items():
             fit = loaded[tp.partition].examine(limits)
-            # with its whole log at hand, a partition is averaged again; else its windows come from what follows
-            whole = limits.begin == 0
-            if fit is StateFit.CREATED_AGAIN or (fit is StateFit.LOST and whole):
+            if fit is StateFit.CREATED_AGAIN:
                 begins[tp] = limits.begin
             if fit is not StateFit.SAME:
-                log.error(
-                    "windows do not belong to this topic",
-                    topic=tp.topic,
-                    partition=tp.partition,
-                    fit=fit.name.lower(),
-                    begin=begins.get(tp, limits.committed),
-                )
-            latest = None if whole else time.time() + self._future_tolerance_s
+                log.error("the windows are not those of this topic", partition=tp.partition, fit=fit.name.lower())
             messages[AGGREGATION_STATE, tp.partition] = self._state.follow(tp.partition, limits, fit, latest=latest)
         await self._producer.send(messages)
         return begins

@@ -114,7 +114,9 @@ class Loader:
         if begin.moved:
             await self._session.run(lambda connection: set_fence(connection, begin.moved, stored))
         self._position = Position.at(
-            begin.fence, {tp.topic: found.topic_id for tp, found in partitions.items() if found.topic_id}
+            begin.fence,
+            {tp.topic: found.topic_id for tp, found in partitions.items() if found.topic_id},
+            {tp.partition: found.end for tp, found in partitions.items() if tp.topic == AGGREGATED_DATA},
         )
         return {TP(*partition): offset for partition, offset in begin.fence.items()}
 

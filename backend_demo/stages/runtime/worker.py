@@ -6,7 +6,7 @@ import asyncio
 import faulthandler
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -45,6 +45,9 @@ TOPICS_WAIT_S = 20.0
 
 #: Between two looks at the topics' ids, seconds.
 TOPICS_LOOK_S = 5.0
+
+#: Between two attempts to get all partitions by joining the group again, seconds.
+REJOIN_S = 10.0
 
 
 class Worker:
@@ -107,7 +110,7 @@ class Worker:
                 f"Kafka went away while {self.service} started: {problem}",
                 hint="the stack starts it again; without a stack, start it again when Kafka is back",
             ) from problem
-        watch = asyncio.create_task(self._end_when_topics_are_replaced())
+        watch = asyncio.create_task(self._end_when_topics_are_replaced(app))
         try:
             await self._watch(app, stop, dependencies_up)
         finally:
@@ -120,9 +123,9 @@ class Worker:
             await asyncio.to_thread(self.tracing.close)
         log.info("stopped")
 
-    async def _end_when_topics_are_replaced(self) -> None:
+    async def _end_when_topics_are_replaced(self, app: Any) -> None:
         """Ends the process when what it holds in memory, offsets and windows, is of a topic that is gone."""
-        replaced = await replaced_topics(self.producer, {*self._consumes, *self._produces})
+        replaced = await replaced_topics(self.producer, self._produces, lambda: app.consumer.topic_ids)
         log.error("topics were deleted and created again: starting anew", topics=replaced)
         self._process.end_now(1)
 
@@ -191,7 +194,9 @@ class Worker:
         has_been_ready = False
 
         def ready() -> bool:
-            return bool(app.consumer.flow_active and not app.rebalancing and app.tables.recovery.completed.is_set())
+            consumer = app.consumer
+            settled = consumer.flow_active and not app.rebalancing and app.tables.recovery.completed.is_set()
+            return bool(settled and not consumer.misses_partitions())
 
         # computed when they are read: one that has just lost its partitions must not pass for ready until the next look
         metrics.service_ready.labels(self.service).set_function(lambda: float(ready()))
@@ -199,6 +204,7 @@ class Worker:
         limit_s = self.settings.watchdog_s
         watchdog = Watchdog(limit_s, time.monotonic(), patience_s=limit_s)
         was_ready = False
+        rejoin_after = time.monotonic() + REJOIN_S
         while not stop.is_set():
             if app.crashed or app.should_stop:
                 log.error("Faust ended", reason=repr(app.crash_reason))
@@ -209,6 +215,11 @@ class Worker:
             if is_ready and not was_ready:
                 log.info("ready", partitions=len(consumer.assignment()))
             was_ready = is_ready
+            if consumer.misses_partitions() and time.monotonic() > rejoin_after:
+                # also after a restart Kafka gives a member what it had before: perhaps of a topic that was missing
+                log.warning("partitions of a topic are missing: joining the group again")
+                consumer.rejoin()
+                rejoin_after = time.monotonic() + REJOIN_S
             ends = consumer.ends()
             self.progress.measure(ends, time.time(), under_way=consumer.offsets.under_way)
             behind = sum(max(0, end - position) for position, end in ends.values())
@@ -227,14 +238,22 @@ class Worker:
                 await asyncio.wait_for(stop.wait(), 1.0 if is_ready else 0.1)
 
 
-async def replaced_topics(producer: BatchProducer, topics: Collection[str]) -> list[str]:
-    """Returns once topics have been deleted and created again, with their names; never where Kafka has no ids."""
+async def replaced_topics(
+    producer: BatchProducer, topics: Collection[str], assigned: Callable[[], Mapping[str, str]]
+) -> list[str]:
+    """Returns once topics have been deleted and created again, with their names; never where Kafka has no ids.
+
+    `assigned`: the ids of the topics of which partitions are assigned, as of the assignment. A later one would know.
+    """
     ids: dict[str, str] = {}
     while True:
         with suppress(KafkaError, OSError):
-            now = await producer.topic_ids(topics)
-            ids = {**now, **ids}
-            replaced = [topic for topic, found in now.items() if found != ids[topic]]
+            before = assigned()
+            now = await producer.topic_ids({*topics, *before})
+            ids = {**{topic: found for topic, found in now.items() if topic in topics}, **ids, **before}
+            replaced = [
+                topic for topic, found in now.items() if ids.get(topic, found) != found != assigned().get(topic)
+            ]
             if replaced:
                 return replaced
         await asyncio.sleep(TOPICS_LOOK_S)

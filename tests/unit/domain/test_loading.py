@@ -185,7 +185,7 @@ def test_a_repair_of_the_logs_last_reading_waits_for_it() -> None:
         (Ends({0: 0}, "old"), False),  # it was not: the repair is of one that is gone
     ],
 )
-def test_a_repair_of_a_topic_that_is_gone_is_done_at_once(ends: Ends, waits: bool) -> None:
+def test_a_repair_of_another_topic_waits_until_it_is_known_to_be_gone(ends: Ends, waits: bool) -> None:
     repair = Rec(0, b"1", encode(Aggregate(1, 1.0, repair=7, topic_id="another")))
     draft = Draft(Position.at({P: 0, A: 0}, {PROCESSED_DATA: "old"}), {}, {0: [repair]}, ends)
     for _ in draft.take(1):
@@ -194,6 +194,17 @@ def test_a_repair_of_a_topic_that_is_gone_is_done_at_once(ends: Ends, waits: boo
     assert plan.dead_letters == []
     assert position.held == ({0: [repair]} if waits else {})
     assert [step.repairs for step in plan.averages if step.repairs] == ([] if waits else [[(1, 1.0)]])
+
+
+def test_a_repair_that_was_written_before_the_assignment_is_of_this_topic_or_of_one_that_is_gone() -> None:
+    repairs = [Rec(number, b"1", encode(Aggregate(1, 1.0 + number, repair=7, topic_id="old"))) for number in (0, 1)]
+    draft = Draft(Position.at({P: 0, A: 0}, {PROCESSED_DATA: "new"}, {0: 1}), {}, {0: repairs})
+    for _ in draft.take(1):
+        pass
+    plan, position = draft.plan()
+    assert [step.repairs for step in plan.averages if step.repairs] == [[(1, 1.0)]]
+    assert position.held == {0: repairs[1:]}
+    assert position.assigned_ends == {0: 1}
 
 
 def test_the_names_in_a_batch() -> None:

@@ -56,9 +56,7 @@ def test_what_is_restored_replaces_all_state() -> None:
     assert state.horizons == {3: 2.0}
 
 
-def stored(
-    state: State, partition: int, found: PartitionLog, log: LogRange, latest: float | None = None
-) -> PartitionLog:
+def stored(state: State, partition: int, found: PartitionLog, log: LogRange, latest: float = 1e9) -> PartitionLog:
     """What the next process finds after this one was given that."""
     state.restore({partition: found})
     for key, value, *headers in state.follow(partition, log, found.examine(log), latest=latest):
@@ -89,25 +87,14 @@ def test_late_words_about_a_topic_that_is_gone_do_not_count() -> None:
     assert state.windows[0] == {}
 
 
-def test_windows_that_are_gone_are_made_again_from_the_whole_log() -> None:
-    """As often as it is interrupted before anything new is committed."""
+def test_windows_that_are_gone_leave_everything_so_far_to_the_table() -> None:
     state = State()
     log = LogRange(0, 9, "a", committed=5)
     found = PartitionLog({7: Window([1.0], [20.0], offset=6)})  # written since, by one that had not noticed
-    for generation in (1, 2):
-        assert found.examine(log) is StateFit.LOST
-        found = stored(state, 0, found, log)
-        assert (state.windows[0], state.horizons) == ({}, {})
-        assert state.sources[0] == StateSource("a", generation, reread=5)
-    assert found.examine(log._replace(committed=3)) is StateFit.SAME
-    assert found.examine(log._replace(committed=8)) is StateFit.SAME
-
-
-def test_windows_that_are_gone_with_a_part_of_their_log_leave_everything_so_far_to_the_table() -> None:
-    state = State()
-    log = LogRange(4, 9, "a", committed=5)
-    found = stored(state, 0, PartitionLog(), log, latest=77.0)
-    assert (found.horizon, state.horizons, state.sources[0]) == (77.0, {0: 77.0}, StateSource("a", 1))
+    assert found.examine(log) is StateFit.LOST
+    found = stored(state, 0, found, log, latest=77.0)
+    assert (state.windows[0], state.horizons, state.sources[0]) == ({}, {0: 77.0}, StateSource("a", 1))
+    assert found.horizon == 77.0
     assert found.examine(log) is StateFit.SAME
 
 
