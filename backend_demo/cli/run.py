@@ -228,8 +228,9 @@ def _serve(settings: Settings, service: str, process: ServiceProcess, cleanup: c
         await asyncio.wait({watching, serving}, return_when=asyncio.FIRST_COMPLETED)
         watching.cancel()
         if not serving.done() and not watching.cancelled() and watching.exception():
-            serving.cancel()
-            await asyncio.wait({serving})
+            while not serving.done():  # asyncio.wait_for of Python 3.11 loses one that comes as a connection fails
+                serving.cancel()
+                await asyncio.wait({serving}, timeout=1.0)
             watching.result()
         await serving
 

@@ -20,6 +20,7 @@ from backend_demo.stack.base import Stack
 from tests.support.schemas import check
 from tests.support.services import all_ready, pid_of, state_of
 from tests.support.shell import Shell
+from tests.support.signals import hear_everything
 from tests.support.wait import eventually
 
 #: Each server and a stage is killed, and each stands still, some of them while another one recovers.
@@ -73,7 +74,11 @@ def well(stack: Stack) -> None:
 @contextmanager
 def chaos(bdemo: Shell, *words: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        bdemo.command("chaos", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        bdemo.command("chaos", *words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_everything,
     )
     try:
         yield process

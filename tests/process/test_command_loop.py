@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.signals import hear_everything
+
 BETWEEN_STEPS = """
 import asyncio, os, signal
 from backend_demo.cli import loop
@@ -46,7 +48,14 @@ assert signal.getsignal(signal.SIGTERM) is before
 
 
 def ended(program: str) -> tuple[int, str, str]:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        preexec_fn=hear_everything,
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -82,6 +91,7 @@ def test_a_command_whose_terminal_closes_cleans_up(tmp_path: Path) -> None:
     left = tmp_path / "left"
     process, terminal = pty.fork()
     if process == 0:
+        hear_everything()
         os.execv(sys.executable, [sys.executable, "-c", IN_A_TERMINAL, str(left)])
     assert os.read(terminal, 100) == b"runs\r\n"
     os.close(terminal)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.signals import hear_everything
+
 PROGRAM = """
 import threading
 from backend_demo.cli.signals import first_stops
@@ -22,7 +24,7 @@ with first_stops(stop) as received:
 """
 
 
-def started(before: Callable[[], object] = lambda: None) -> subprocess.Popen[str]:
+def started(before: Callable[[], object] = hear_everything) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before
     )

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from backend_demo.stack.undo import Undo
+from tests.support.signals import hear_everything
 from tests.support.wait import eventually
 
 
@@ -54,7 +55,11 @@ def test_it_is_undone_when_this_process_is_ended(sleeper: psutil.Popen, number: 
         "with Undo('kill', '-CONT') as undo:\n"
         "    undo.note(sys.argv[1]); print('noted', flush=True); time.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(sleeper.pid)], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(sleeper.pid)],
+        stdout=subprocess.PIPE,
+        preexec_fn=hear_everything,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == b"noted\n"
     sleeper.suspend()

@@ -52,6 +52,10 @@ def create_topics(
                 await _create(admin, state, partitions, replication)
                 await _keep_horizon(brokers, await newest(), partitions)
             await _create(admin, [spec for spec in missing if spec not in state], partitions, replication)
+            while missing:  # the broker learns of them from its controller
+                if set(TOPICS) <= set(await admin.list_topics()):
+                    break
+                await asyncio.sleep(0.05)
             return [spec.name for spec in missing]
 
     try:
