@@ -166,10 +166,11 @@ def _sentence(name: str, count: int) -> str:
 def summary(verdict: Verdict) -> str:
     """What is said of a verdict that has passed."""
     if verdict.ledger is None:
-        gone = f"; {verdict.retention.readings:,} readings before {_day(verdict.retention.dropped_to)} were dropped"
+        gone = ""
+        if verdict.retention.dropped_to > 0:
+            gone = f"; {verdict.retention.readings:,} readings before {_day(verdict.retention.dropped_to)} were dropped"
         return (
-            f"nothing is wrong: {verdict.averages:,} averages, one for each reading, as PostgreSQL computes them"
-            f"{gone if verdict.retention.dropped_to > 0 else ''}"
+            f"nothing is wrong: {verdict.averages:,} averages, one for each reading, as PostgreSQL computes them{gone}"
         )
     refused = f", {verdict.dead_letters:,} refused" if verdict.dead_letters else ""
     others = f"; {verdict.of_others:,} of others not judged" if verdict.of_others else ""
