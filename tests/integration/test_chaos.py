@@ -120,15 +120,20 @@ def test_a_lost_reading_is_found(bdemo: Shell, sql: Any, tmp_path: Path) -> None
     with chaos(bdemo, *words) as process:
         eventually(lambda: ledger.exists() and ledger.stat().st_size > 1000, "the sensors publish")
         sensor = json.loads(ledger.read_text().splitlines()[0])["sensor"]
-        row = "select timestamp from temperature where sensor_num = $1 limit 1"
-        (found,) = eventually(lambda: sql(row, sensor), "a reading is stored")
+        row = "select timestamp from temperature join average using (sensor_num, timestamp) where sensor_num = $1"
+        found, *_ = eventually(lambda: sql(row, sensor), "a reading and its average are stored")
+        timestamp = found["timestamp"]
+        deleted = {}
         for table in ("average", "temperature"):
-            sql(f"delete from {table} where sensor_num = $1 and timestamp = $2", sensor, found["timestamp"])
+            where = "where sensor_num = $1 and timestamp = $2"
+            ((deleted[table],),) = sql(f"delete from {table} {where} returning value", sensor, timestamp)
         stdout, _ = process.communicate(timeout=250)
+    for table, value in deleted.items():  # other tests verify all that the stack has
+        sql(f"insert into {table} (sensor_num, timestamp, value) values ($1, $2, $3)", sensor, timestamp, value)
     assert process.returncode == VerificationFailed.exit_code
     verdict = check(json.loads(stdout))["verdict"]
     assert verdict["lost"]["count"] == 1
-    assert verdict["lost"]["examples"][0]["timestamp"] == found["timestamp"]
+    assert verdict["lost"]["examples"][0]["timestamp"] == timestamp
     assert verdict["lost"]["sensors"] == {str(sensor): 1}
     assert ledger.exists()
 
