@@ -29,7 +29,8 @@ def nowhere(tmp_path: Path) -> Shell:
 
 def test_status_as_json(bdemo: Shell, settings: Settings) -> None:
     found = json.loads(bdemo("status", "-o", "json").stdout)
-    assert list(found) == ["schema", "stack", "healthy", "services", "addresses", "network"]
+    assert list(found) == ["schema", "stack", "healthy", "services", "addresses", "network", "sizes"]
+    assert found["sizes"] is None
     assert (found["schema"], found["stack"], found["healthy"]) == ("bdemo.status/1", settings.stack, True)
     fields = ["name", "state", "pid", "uptime_s", "rss_bytes", "restarts", "error"]
     names = asked_for(settings)
