@@ -60,7 +60,7 @@ _decode = msgspec.json.Decoder(LetterMark).decode
 
 
 def read_mark(value: bytes | None) -> LetterMark | None:
-    """The mark in a record; None: there is none that can be read."""
+    """The mark in a record; None if it cannot be read."""
     try:
         return _decode(value or b"")
     except UNREADABLE:

@@ -54,7 +54,7 @@ class ItemReader(Protocol):
     """Reads the items of one body, in their order."""
 
     columns: str
-    """The line of CSV that names the columns; empty: there is none."""
+    """The line of CSV that names the columns; empty for other formats."""
 
     def __call__(self, item: bytes) -> Found | None:
         """None: the item is not about a reading. Raises HeaderInvalid."""

@@ -1,6 +1,6 @@
 """What a backup keeps of a stack: the data of its servers, its users, passwords and certificates.
 
-Logs and metrics are left out, and what `up` writes anew: configuration, ports and addresses.
+Logs and metrics are left out, and what `up` writes again: configuration, ports and addresses.
 """
 
 from __future__ import annotations

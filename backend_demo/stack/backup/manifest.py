@@ -42,7 +42,7 @@ class _Head(msgspec.Struct):
 
 
 def parse(content: bytes) -> Manifest:
-    """The manifest in a file. Raises BackupInvalid for one of a newer bdemo, and for what is none."""
+    """The manifest in a file. Raises BackupInvalid if a newer bdemo wrote it, or it is not a manifest."""
     try:
         head = msgspec.json.decode(content, type=_Head)
         if head.format != FORMAT:

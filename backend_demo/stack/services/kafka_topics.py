@@ -34,8 +34,8 @@ def create_topics(
     """Gives those rights, creates the pipeline's topics that are missing and returns their names.
 
     It never changes or deletes a topic. With copies on three brokers, two must have a record before it is acknowledged.
-    `newest`: the time of the newest reading that is stored (epoch seconds). An aggregation whose state is made anew
-    leaves averages to the table until then: it has not seen those readings. Raises ServiceFailed.
+    `newest`: the time of the newest reading that is stored (epoch seconds). An aggregation that begins
+    without its state leaves averages up to then to the table: it has not seen those readings. Raises ServiceFailed.
     """
     from aiokafka.errors import KafkaError
 

@@ -9,7 +9,7 @@ from backend_demo.errors import ServiceFailed
 from backend_demo.stack.services.postgres import DATABASE
 from backend_demo.stack.services.service import ServerAccess
 
-#: How long Kafka, where its topics are made anew, waits for the database of a stack that had one, seconds.
+#: How long Kafka, when it creates its topics, waits for the database of a stack that had one, seconds.
 NEWEST_LIMIT_S = 20.0
 
 

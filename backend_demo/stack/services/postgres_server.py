@@ -46,7 +46,7 @@ DATA = KeptData(folder="postgres/data", version=VERSION, goes_on_with=_goes_on_w
 
 
 def provide(data: Path, password: str, options: Sequence[str]) -> None:
-    """Makes the data directory where there is none; the server owns it. Raises PrerequisiteMissing."""
+    """Makes the data directory if it is missing; the server owns it. Raises PrerequisiteMissing."""
     if not data.exists():
         new = data.with_suffix(".new")
         _init(new, password, options)

@@ -126,7 +126,7 @@ class Worker:
     async def _end_when_topics_are_replaced(self, app: Any) -> None:
         """Ends the process when what it holds in memory, offsets and windows, is of a topic that is gone."""
         replaced = await replaced_topics(self.producer, self._produces, lambda: app.consumer.topic_ids)
-        log.error("topics were deleted and created again: starting anew", topics=replaced)
+        log.error("topics were deleted and created again: the service starts again", topics=replaced)
         self._process.end_now(1)
 
     def _app(self, body: Body, listener: PartitionListener | None, done: Callable[[Batch], None]) -> faust.App:
