@@ -40,12 +40,15 @@ class Document:
     """When every copy was that was ready before."""
 
 
+_Down = Annotated[
+    str | None,
+    typer.Option("--for", metavar="TIME", help="How long it stays down.", show_default="it is started at once"),
+]
+
+
 def kill(
     service: _Service,
-    lasts: Annotated[
-        str | None,
-        typer.Option("--for", metavar="TIME", help="How long it stays down.", show_default="it is started at once"),
-    ] = None,
+    lasts: _Down = None,
     state_dir: options.StateDir = None,
     output: options.OutputFormat = options.Output.table,
 ) -> None:
@@ -83,10 +86,7 @@ def pause(
 
 def restart(
     service: _Service,
-    lasts: Annotated[
-        str | None,
-        typer.Option("--for", metavar="TIME", help="How long it stays down.", show_default="it is started at once"),
-    ] = None,
+    lasts: _Down = None,
     state_dir: options.StateDir = None,
     output: options.OutputFormat = options.Output.table,
 ) -> None:
